@@ -1,0 +1,25 @@
+"""Everything that is a `gymnasium.Env`: learned Worlds and the ground-truth simulators they are trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_LAZY = {
+    "WorldEnv": "worldsim.envs.world_env",
+    "WorldVectorEnv": "worldsim.envs.world_vector_env",
+    "BlocksSimEnv": "worldsim.envs.blocks.env",
+    "BallsSimEnv": "worldsim.envs.balls",
+    "DiscreteActions": "worldsim.envs.wrappers",
+    "MultiDiscreteActions": "worldsim.envs.wrappers",
+}
+
+__all__ = ["BallsSimEnv", "BlocksSimEnv", "DiscreteActions", "MultiDiscreteActions", "WorldEnv", "WorldVectorEnv"]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that a learned World can be stepped where numba and pymunk are not installed.
+    import importlib
+
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'worldsim.envs' has no attribute {name!r}")

@@ -1,0 +1,62 @@
+"""Fixtures that several rooms share: small untrained Worlds, which start in milliseconds."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from worldsim.model.tokenizer import TokenizerConfig
+from worldsim.spec import WorldSpec, space_to_json
+from worldsim.world import World
+
+# Before pygame is imported anywhere: tests open no window and make no sound.
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+
+
+@pytest.fixture(scope="session")
+def tiny_spec() -> WorldSpec:
+    """A spec of 32 x 48 frames, whose actions are a key and a camera, as those of the block world are."""
+    camera = spaces.Box(-10, 10, (2,), np.float32)
+    action = spaces.Dict(OrderedDict(forward=spaces.Discrete(2), camera=camera))
+    return WorldSpec(
+        name="tiny",
+        size=(32, 48),
+        fps=20,
+        action=space_to_json(action),
+        context_length=8,
+        description="random weights, for tests",
+    )
+
+
+def random_world(spec: WorldSpec, end_logit: float) -> World:
+    """A small World with random weights whose end head says `end_logit` of every frame, whatever it sees."""
+    tokenizer = TokenizerConfig(latent_channels=8, fine_channels=32, fine_layers=1, channels=32, layers=1, head_dim=16)
+    sizes = {"channels": 32, "heads": 2, "layers": 2, "time_every": 2, "text_every": 2, "condition_channels": 32}
+    world = World.random(spec, tokenizer, **sizes, text_channels=64, text_layers=1)
+    with torch.no_grad():
+        world.dynamics.heads.weight[1] = 0
+        world.dynamics.heads.bias[1] = end_logit
+    return world
+
+
+@pytest.fixture(scope="session")
+def tiny_world_dir(tiny_spec: WorldSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a small World with random weights, which never ends an episode."""
+    path = tmp_path_factory.mktemp("worlds") / "tiny"
+    random_world(tiny_spec, end_logit=-9).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ending_world_dir(tiny_spec: WorldSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of the same World, but each step of it ends the episode."""
+    path = tmp_path_factory.mktemp("worlds") / "ending"
+    random_world(tiny_spec, end_logit=9).save(path)
+    return path

@@ -1,0 +1,124 @@
+"""The command line: helpful help, one sentence for what went wrong, and the exit status that says so."""
+
+from __future__ import annotations
+
+import _thread
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from worldsim.cli import main
+
+COMMANDS = ["play", "record", "train", "eval", "bench", "worlds"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as status:
+        main([command, "--help"])
+    assert status.value.code == 0
+    assert f"Example: `worldsim {command}" in capsys.readouterr().out
+
+
+def test_help_lists_the_commands_at_once() -> None:
+    """Help loads neither torch nor pygame nor av: each room is imported when its command runs."""
+    script = (
+        "import sys\nfrom worldsim.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'pygame', 'av', 'numba', 'pyarrow'} & set(sys.modules)))"
+    )
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert all(f"• {command} " in output for command in COMMANDS)
+    assert output.splitlines()[-1] == "[]"
+
+
+def check_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    lines = [line for line in error.splitlines() if line.startswith("worldsim: ")]
+    assert len(lines) == 1, error
+    assert said in lines[0]
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("command", ["eval", "bench"])
+def test_unknown_world(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_sentence([command, "atlantis"], "atlantis", capsys)
+
+
+def test_unknown_world_to_play(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    check_sentence(["play", "atlantis", "--headless", "--out", str(tmp_path / "clip.mp4")], "atlantis", capsys)
+
+
+def test_unknown_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    check_sentence(["train", "atlantis", "--out", str(tmp_path)], "atlantis", capsys)
+
+
+def test_unknown_environment(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    check_sentence(["record", "Atlantis-v0", "--frames", "8", "--out", str(tmp_path)], "Atlantis", capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{size", "--env-kwargs is not JSON"), ("[64]", "--env-kwargs must be a JSON object such as")],
+)
+def test_arguments_of_the_environment_must_be_a_json_object(
+    text: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["record", "worldsim/BallsSim-v0", "--frames", "8", "--out", str(tmp_path), "--env-kwargs", text]
+    check_sentence(arguments, said, capsys)
+
+
+def test_wrong_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as status:
+        main(["play", "--speed", "3"])
+    assert status.value.code == 2
+    assert "--speed" in capsys.readouterr().err
+
+
+def test_debugging_keeps_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLDSIM_DEBUG", "1")
+    with pytest.raises(ValueError, match="frames must be at least 2, got 1"):
+        main(["bench", "--frames", "1"])
+
+
+def test_ctrl_c_stops_with_130(tiny_world_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    threading.Timer(1.0, _thread.interrupt_main).start()
+    assert main(["bench", str(tiny_world_dir), "--frames", "100000", "--out", str(tmp_path / "bench.json")]) == 130
+    assert "worldsim: stopped" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_bench_prints_a_table_and_writes_json_unless_the_disk_is_full(
+    tiny_world_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "figures" / "bench.json"
+    assert main(["bench", str(tiny_world_dir), "--frames", "2", "--device", "cpu", "--out", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    table = capsys.readouterr().out
+    assert all(row["what"] in table for row in rows)
+    rates = [row["frames_per_second"] for row in rows if "frames_per_second" in row]
+    assert len(rates) == 7
+    assert min(rates) > 0
+    assert all(row["p50_ms"] <= row["p99_ms"] for row in rows if "p50_ms" in row)
+    assert [row["what"] for row in rows if "gflops" in row] == ["matrix product, float32", "matrix product, bfloat16"]
+    check_sentence(
+        ["bench", str(tiny_world_dir), "--frames", "2", "--device", "cpu", "--out", "/dev/full"],
+        "the disk is full: free some space",
+        capsys,
+    )
+
+
+def test_worlds_lists_name_size_rate_and_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
+    from worldsim.world import available_worlds
+
+    assert main(["worlds"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "blocks" in available_worlds()
+    for name, line in zip(available_worlds(), lines, strict=True):
+        assert line.startswith(name)
+        assert " fps " in line
+        assert " MB " in line

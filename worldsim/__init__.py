@@ -1,0 +1,45 @@
+"""worldsim: a learned world that you can `gym.make`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from worldsim.simulation import Simulation
+    from worldsim.spec import WorldSpec
+    from worldsim.world import World, load
+
+_LAZY = {
+    "World": "worldsim.world",
+    "load": "worldsim.world",
+    "Simulation": "worldsim.simulation",
+    "WorldSpec": "worldsim.spec",
+    "Clip": "worldsim.clip",
+}
+
+__all__ = ["Simulation", "World", "WorldSpec", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    # Names are resolved on first use, so that `import worldsim` (and registering the environments) stays instant.
+    import importlib
+
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'worldsim' has no attribute {name!r}")
+
+
+for _id, _world in (("worldsim/World-v0", {}), ("worldsim/Blocks-v0", {"world": "blocks"})):
+    gym.register(
+        _id,
+        entry_point="worldsim.envs:WorldEnv",
+        vector_entry_point="worldsim.envs:WorldVectorEnv",
+        max_episode_steps=1200,
+        kwargs=_world,
+    )
+gym.register("worldsim/BlocksSim-v0", entry_point="worldsim.envs:BlocksSimEnv", max_episode_steps=1200)
+gym.register("worldsim/BallsSim-v0", entry_point="worldsim.envs:BallsSimEnv", max_episode_steps=200)

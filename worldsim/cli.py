@@ -1,0 +1,239 @@
+"""The command `worldsim`: each sub-command is a thin function that hands its arguments to the room that does the work.
+
+Rooms are imported inside the functions, so that `worldsim train` needs no pygame and no av, and `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import FlagCreatePairsOff
+from tyro.extras import SubcommandApp
+
+app = SubcommandApp()
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@app.command
+def play(
+    world: str = "blocks",
+    /,
+    *,
+    simulator: bool = False,
+    prompt: str | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    size: tuple[int, int] | None = None,
+    headless: bool = False,
+    frames: int = 200,
+    out: Path | None = None,
+) -> int:
+    """Walk through a World in a window; without a display, let it play itself into a video.
+
+    Example: `worldsim play blocks --prompt "a snowy plain at dusk"`,
+    or `worldsim play --headless --frames 200 --out clip.mp4`.
+
+    Args:
+        world: Name or path of the World; with --simulator also the id of an environment.
+        simulator: Play the ground-truth simulator that the World was trained on instead.
+        prompt: Words for the place to start in.
+        seed: Chooses the start and all that chance decides.
+        steps: Denoising steps a frame (K): more is sharper and slower.
+        size: Height and width of a frame in pixels, multiples of 16.
+        headless: Open no window; the World's own policy is at the controls.
+        frames: How many frames to play without a window.
+        out: The video to write; with a window it is recorded from the first frame on.
+    """
+    from worldsim.play.app import play
+
+    return play(
+        world,
+        simulator=simulator,
+        prompt=prompt,
+        seed=seed,
+        steps=steps,
+        size=size,
+        headless=headless,
+        frames=frames,
+        out=out,
+    )
+
+
+@app.command
+def record(
+    env: str,
+    /,
+    *,
+    frames: int,
+    out: Path,
+    env_kwargs: str | None = None,
+    policy: str = "auto",
+    seed: int = 0,
+    episode_frames: int = 256,
+    workers: int | None = None,
+) -> None:
+    """Record episodes of a Gymnasium environment with image observations; the same command continues after a stop.
+
+    Example: `worldsim record worldsim/BlocksSim-v0 --frames 500000 --out recordings/blocks`
+
+    Args:
+        env: Id of the environment, or `module:id` to import a module first.
+        frames: How many frames to record in all.
+        out: Directory of the recording (LeRobotDataset v3 layout).
+        env_kwargs: Arguments of the environment as a JSON object, for example '{"size": [64, 64]}'.
+        policy: Exploration policy; "auto" chooses by the environment.
+        seed: Seed of the first episode; the others count up from it.
+        episode_frames: Longest episode in frames.
+        workers: Processes; one a core unless given.
+    """
+    from worldsim.data.record import record
+
+    record(
+        env,
+        frames,
+        out,
+        env_kwargs=_json_object(env_kwargs, "--env-kwargs"),
+        policy=policy,
+        seed=seed,
+        episode_frames=episode_frames,
+        workers=workers,
+    )
+
+
+@app.command
+def train(
+    recipe: str,
+    /,
+    *,
+    out: Path | None = None,
+    device: Device = "auto",
+    minutes: float | None = None,
+    data: Path | None = None,
+) -> None:
+    """Train a World by a recipe: tokenizer, then dynamics; the same command continues after a stop.
+
+    Example: `worldsim train blocks --minutes 30`
+
+    Args:
+        recipe: Name of a recipe in worldsim/recipes.
+        out: Directory of checkpoints and of the trained World; runs/RECIPE unless given.
+        device: "auto" takes a CUDA device if there is one.
+        minutes: Stop after this many minutes with a checkpoint; the recipe's own length unless given.
+        data: A recording to train on; the recipe records what it needs unless given.
+    """
+    from worldsim.training.run import train
+
+    train(recipe, out or Path("runs") / recipe, device=device, minutes=minutes, data=data)
+
+
+@app.command(name="eval")
+def evaluate(
+    world: str = "blocks", /, *, starts: int = 24, seed: int = 1_000_000, out: Path = Path("runs/eval")
+) -> None:
+    """Score a World's predictions on held-out seeds of its simulator, beside copy-last, no-op and tokenizer-only.
+
+    Example: `worldsim eval blocks --starts 24 --out runs/eval`
+
+    Args:
+        world: Name or path of the World.
+        starts: How many places to start from.
+        seed: First held-out seed of the simulator; recordings use lower ones.
+        out: Directory for the figures (JSON) and the contact sheet of truth beside prediction.
+    """
+    from worldsim.probes.prediction import evaluate
+
+    evaluate(world, starts=starts, out=out, seed=seed)
+
+
+@app.command
+def bench(
+    world: str = "blocks", /, *, frames: int = 100, device: Device = "auto", out: Path = Path("runs/bench.json")
+) -> None:
+    """Measure how fast this machine multiplies matrices, steps a World, and steps the block simulator.
+
+    Example: `worldsim bench blocks --frames 200`
+
+    Args:
+        world: Name or path of the World.
+        frames: How many frames each measurement takes, after a warm-up.
+        device: "auto" takes a CUDA device if there is one.
+        out: JSON file for the figures.
+    """
+    from worldsim.probes.bench import bench
+
+    bench(world, frames=frames, device=device, out=out)
+
+
+@app.command
+def worlds() -> None:
+    """List the Worlds that ship with the package.
+
+    Example: `worldsim worlds`
+    """
+    from worldsim.spec import WorldSpec
+    from worldsim.world import WORLDS, available_worlds
+
+    names = available_worlds()
+    if not names:
+        print("No World ships with this installation. Train one: worldsim train blocks")
+    for name in names:
+        directory = WORLDS / name
+        spec = WorldSpec.model_validate_json((directory / "spec.json").read_text())
+        megabytes = sum(path.stat().st_size for path in directory.iterdir()) / 1e6
+        height, width = spec.size
+        print(f"{name:<12} {height}x{width}  {spec.fps} fps  {megabytes:.1f} MB  {spec.description}")
+
+
+def _json_object(text: str | None, option: str) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{option} is not JSON ({error}); write for example '{{\"size\": [64, 64]}}'") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{option} must be a JSON object such as '{{\"size\": [64, 64]}}', got {text}")
+    return value
+
+
+def _sentence(error: Exception) -> str:
+    # str() of a KeyError is the repr of its message, and that of an OSError begins with a number.
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full: free some space, then give the same command again"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, ModuleNotFoundError):
+        return f"this needs {error.name}, which is not installed: pip install {error.name}"
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status.
+
+    0 done, 2 an error that the user can mend (one sentence on stderr), 130 stopped by Ctrl-C. With WORLDSIM_DEBUG=1 in
+    the environment, errors keep their traceback.
+    """
+    from gymnasium.error import Error as GymnasiumError
+
+    description = "A learned world that you can gym.make."
+    try:
+        return app.cli(prog="worldsim", args=arguments, description=description, config=(FlagCreatePairsOff,)) or 0
+    except KeyboardInterrupt:
+        print("worldsim: stopped", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ModuleNotFoundError, GymnasiumError) as error:
+        if os.environ.get("WORLDSIM_DEBUG") == "1":
+            raise
+        print(f"worldsim: {_sentence(error)}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

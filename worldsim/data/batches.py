@@ -1,0 +1,95 @@
+"""Batches for training: random frames for the tokenizer, random clips of latents for the dynamics.
+
+frames or latents in, endless iterators of dictionaries of tensors out. On a CUDA device the arrays are kept in its
+memory when they fit, since a GPU trains faster than a disk reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.data.store import FrameStore
+from worldsim.model.text import encode_bytes
+from worldsim.model.tokenizer import Tokenizer
+
+Batch = dict[str, Tensor]
+
+
+def to_device(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """The array as a tensor; copied to a CUDA device if it takes at most half of the memory that is free there."""
+    tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
+    if device.type == "cuda" and tensor.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+        return tensor.to(device)
+    return tensor
+
+
+def rows_of(store: FrameStore) -> np.ndarray:
+    """The rows of a store that belong to an episode, int64 (rows,)."""
+    return np.concatenate([np.arange(s, s + n) for s, n in zip(store.starts, store.lengths, strict=True)])
+
+
+def frame_batches(store: FrameStore, batch: int, device: torch.device, seed: int) -> Iterator[Batch]:
+    """Endless batches {"frames": uint8 (batch, H, W, 3)} of random frames."""
+    rng = np.random.default_rng(seed)
+    frames = to_device(_readable(store.frames), device)
+    rows = rows_of(store)
+    while True:
+        picked = torch.from_numpy(np.sort(rng.choice(rows, batch)))
+        yield {"frames": frames[picked.to(frames.device)].to(device)}
+
+
+def _readable(array: np.ndarray) -> np.ndarray:
+    # PyTorch warns about tensors over read-only memory maps; copy-on-write maps are as cheap and nobody writes.
+    if isinstance(array, np.memmap) and not array.flags.writeable:
+        return np.memmap(array.filename, array.dtype, "c", array.offset, array.shape)  # type: ignore[call-overload]
+    return array
+
+
+@torch.no_grad()
+def encode_store(
+    tokenizer: Tokenizer, store: FrameStore, device: torch.device, batch: int = 64
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """The latents of all frames of a store, as (rows, float16 (rows, h, w, C)), in order."""
+    frames = _readable(store.frames)
+    dtype = next(tokenizer.parameters()).dtype
+    for first in range(0, len(frames), batch):
+        rows = slice(first, min(first + batch, len(frames)))
+        latents = tokenizer.encode(torch.from_numpy(np.asarray(frames[rows])).to(device).to(dtype) / 255)
+        yield rows, latents.half().cpu().numpy()
+
+
+def clip_batches(
+    store: FrameStore, latents: np.ndarray, batch: int, time: int, device: torch.device, seed: int
+) -> Iterator[Batch]:
+    """Endless batches of random clips of `time` frames: the tensor arguments of `worldsim.model.forcing.dynamics_loss`.
+
+    latents float16 (N, h, w, C), row by row those of the store's frames. ValueError if no episode is long enough.
+    """
+    rng = np.random.default_rng(seed)
+    room = np.maximum(store.lengths - time + 1, 0)
+    if not room.sum():
+        raise ValueError(f"no episode has {time} frames: record longer ones, or train on shorter clips")
+    ends = np.cumsum(room)
+    values = to_device(_readable(latents), device)
+    actions = torch.from_numpy(np.array(store.actions))
+    rewards = torch.from_numpy(np.array(store.rewards))
+    terminated = torch.from_numpy(np.array(store.terminated)).float()
+    texts = [encode_bytes(list(store.captions(episode))) for episode in range(len(store))]
+    nothing = encode_bytes([None])[0]
+    while True:
+        choice = rng.integers(0, ends[-1], batch)
+        episodes = np.searchsorted(ends, choice, side="right")
+        first = store.starts[episodes] + choice - (ends[episodes] - room[episodes])
+        rows = torch.from_numpy(first[:, None] + np.arange(time))
+        captions = [texts[e][rng.integers(len(texts[e]))] if len(texts[e]) else nothing for e in episodes]
+        yield {
+            "latents": values[rows.to(values.device)].to(device).float(),
+            "actions": actions[rows].to(device),
+            "rewards": rewards[rows].to(device),
+            "ends": terminated[rows].to(device),
+            "text": torch.stack(captions).to(device),
+        }

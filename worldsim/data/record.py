@@ -1,0 +1,187 @@
+"""Recording an environment in several processes, resumable at any kill.
+
+`record` writes a LeRobotDataset v3 directory (parquet and lossless video: to keep, to share), `record_store` a
+`FrameStore` (raw arrays: what training reads). The same settings give the same episodes in both.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worldsim.data.episodes import EnvFacts, Episode, Recorder, RecordSettings, env_facts, open_env
+from worldsim.data.store import StoreWriter
+from worldsim.data.workers import Work, default_workers, run_units
+
+if TYPE_CHECKING:
+    from worldsim.data.lerobot import EpisodeDataset
+    from worldsim.data.lerobot_writer import DatasetWriter
+
+_SUMMARY_SECONDS = 30.0  # how often the facts about the whole recording are written while it goes on
+
+
+def record(
+    env_id: str,
+    frames: int,
+    out: str | Path,
+    *,
+    env_kwargs: dict[str, Any] | None = None,
+    policy: str = "auto",
+    seed: int = 0,
+    episode_frames: int = 256,
+    workers: int | None = None,
+    progress: bool = True,
+) -> None:
+    """Record at least `frames` frames as a LeRobotDataset v3 at `out`, or continue such a recording.
+
+    What is recorded depends on the arguments but not on `workers` (None: one a core). After a kill, the same call
+    goes on where it was, and mends files that are missing or cut off; a larger `frames` extends a finished recording.
+
+    ValueError: unknown environment or policy, no image observations, or `out` holds something else or a recording
+    with other settings. OSError: the disk is too small. SystemExit(130): Ctrl-C, with all finished files kept.
+    """
+    from worldsim.data.lerobot_writer import DatasetWriter
+
+    settings = RecordSettings(env_id, env_kwargs or {}, policy, seed, episode_frames)
+    slots = settings.slots(frames)
+    writer = DatasetWriter(Path(out), settings, _facts(settings))
+    todo = writer.prepare(slots)
+    missing = sum(len(writer.slots(number, slots)) for number in todo)
+    work = partial(_dataset_work, writer, slots)
+    with _Progress(out, slots * episode_frames, (slots - missing) * episode_frames, progress) as bar:
+        try:
+            written = time.monotonic()
+            with closing(run_units(work, todo, _workers(workers))) as results:
+                for number, _ in results:
+                    bar.advance(len(writer.slots(number, slots)) * episode_frames)
+                    if time.monotonic() - written > _SUMMARY_SECONDS:
+                        writer.finish()
+                        written = time.monotonic()
+        finally:
+            writer.finish()
+
+
+def record_store(
+    env_id: str,
+    frames: int,
+    out: str | Path,
+    *,
+    env_kwargs: dict[str, Any] | None = None,
+    policy: str = "auto",
+    seed: int = 0,
+    episode_frames: int = 256,
+    workers: int | None = None,
+    progress: bool = True,
+) -> None:
+    """Record at least `frames` frames into a FrameStore at `out`, or continue such a recording.
+
+    What is recorded depends on the arguments but not on `workers` (None: one a core). After a kill, the same call
+    goes on where it was; a larger `frames` extends a finished recording.
+
+    ValueError: unknown environment or policy, no image observations, or `out` holds something else or a recording
+    with other settings. OSError: the disk is too small. SystemExit(130): Ctrl-C, with all finished episodes kept.
+    """
+    settings = RecordSettings(env_id, env_kwargs or {}, policy, seed, episode_frames)
+    slots = settings.slots(frames)
+    writer = StoreWriter(Path(out), settings, _facts(settings))
+    finished = writer.prepare(slots)
+    todo = [slot for slot in range(slots) if slot not in finished]
+    work = partial(_store_work, writer)
+    with (
+        _Progress(out, slots * episode_frames, (slots - len(todo)) * episode_frames, progress) as bar,
+        closing(run_units(work, todo, _workers(workers))) as results,
+    ):
+        for slot, lines in results:
+            writer.commit(slot, lines)
+            bar.advance(episode_frames)
+
+
+def store_from_dataset(dataset: str | Path, out: str | Path) -> None:
+    """Make a FrameStore at `out` of a recording that `record` made; continues where a kill interrupted it.
+
+    ValueError: `dataset` is no such recording or damaged, or `out` holds something else.
+    OSError: the disk is too small.
+    """
+    from worldsim.data.lerobot import EpisodeDataset
+
+    episodes = EpisodeDataset(dataset)
+    slots = _slots(episodes)
+    writer = StoreWriter(Path(out), episodes.settings, episodes.facts)
+    finished = writer.prepare(1 + max(slots, default=-1))
+    for slot, indices in slots.items():
+        if slot not in finished:
+            writer.commit(slot, writer.write(slot, [episodes[index] for index in indices]))
+
+
+def _slots(episodes: EpisodeDataset) -> dict[int, list[int]]:
+    """The slots of a recording, each with the episodes that fill it."""
+    slots: dict[int, list[int]] = {}
+    left = slot = 0
+    for index, (length, seed) in enumerate(zip(episodes.lengths, episodes.seeds, strict=True)):
+        if not left:  # the first episode of a slot tells by its seed which one it is
+            slot = seed - episodes.settings.seed
+            slots[slot] = []
+            left = episodes.settings.episode_frames
+        slots[slot].append(index)
+        left -= length
+    return slots
+
+
+def _workers(workers: int | None) -> int:
+    return default_workers() if workers is None else workers
+
+
+def _facts(settings: RecordSettings) -> EnvFacts:
+    env = open_env(settings.env_id, settings.env_kwargs)
+    try:
+        return env_facts(env)
+    finally:
+        env.close()
+
+
+def _store_work(writer: StoreWriter) -> Work:
+    recorder = Recorder(writer.settings)
+    return lambda slot: writer.write(slot, recorder.slot(slot))
+
+
+def _dataset_work(writer: DatasetWriter, slots: int) -> Work:
+    recorder = Recorder(writer.settings)
+
+    def work(number: int) -> None:
+        episodes: Iterator[Episode] = (e for slot in writer.slots(number, slots) for e in recorder.slot(slot))
+        writer.write(number, episodes)
+
+    return work
+
+
+class _Progress:
+    """The progress bar, and the message when Ctrl-C or a full disk ends a recording early."""
+
+    def __init__(self, out: str | Path, frames: int, done: int, show: bool) -> None:
+        from tqdm import tqdm
+
+        self._out, self._frames, self._done = out, frames, done
+        self._bar = tqdm(total=frames, initial=done, unit=" frames", disable=not show, smoothing=0.05)
+
+    def advance(self, frames: int) -> None:
+        self._done += frames
+        self._bar.update(frames)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._bar.close()
+        so_far = f"{self._done:,} of {self._frames:,} frames are recorded in {self._out}. "
+        if kind is KeyboardInterrupt:
+            print(f"\nStopped: {so_far}Run the same command again to continue.", file=sys.stderr)
+            raise SystemExit(130) from None
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            message = f"the disk is full: {so_far}Make room and run the same command again to continue"
+            raise OSError(errno.ENOSPC, message) from error

@@ -1,0 +1,339 @@
+"""The dynamics: a spacetime diffusion transformer that predicts clean latents from noisy ones, actions and text.
+
+Every frame has its own noise level (diffusion forcing, arXiv 2407.01392), so the same network steps an environment,
+makes videos and fills gaps. Attention is factorised: inside a frame in every block, through time in every few blocks,
+with a mask that is causal (stepping, with a cache) or open (studio). In causal mode each frame also sees the clean
+latents of the frame before it, added to its input and as further keys of its spatial attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from worldsim.model.layers import MLP, Linear, Projection, Rotation, attend, merge_heads, rotate, rotation_in_space, rotation_in_time
+from worldsim.model.text import TextEncoder
+
+
+class DynamicsConfig(BaseModel):
+    """Sizes of a dynamics network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    latent_channels: int = 48
+    action_dim: int
+    policy_logits: int = Field(description="outputs of the next-action head, see worldsim.model.policy")
+    channels: int = 256
+    heads: int = 4
+    layers: int = 6
+    time_every: int = Field(default=3, description="every n-th block also attends through time")
+    text_every: int = Field(default=3, description="every n-th block also attends to the text")
+    registers: int = 2
+    condition_channels: int = 256
+    text_channels: int = 128
+    text_layers: int = 2
+
+
+@dataclass
+class Prediction:
+    """What the dynamics says of frames (batch, time): clean latents, reward, end logit, logits of the next action."""
+
+    latents: Tensor  # (batch, time, h, w, C)
+    reward: Tensor  # (batch, time)
+    end: Tensor  # (batch, time), a logit
+    policy: Tensor  # (batch, time, policy_logits)
+
+
+@dataclass
+class Text:
+    """Encoded text: for each block that attends to it keys and values (batch, heads, length, head_dim), and a mask."""
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    mask: Tensor  # bool (batch, length)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Text:
+        """The text with `function` applied to every tensor."""
+        return Text([function(k) for k in self.keys], [function(v) for v in self.values], function(self.mask))
+
+
+@dataclass
+class Cache:
+    """Keys and values of remembered frames, a ring in which frame number p of a lane stands in slot p % length."""
+
+    keys: list[Tensor]  # for each temporal layer (batch, tokens, heads, length, head_dim)
+    values: list[Tensor]
+    count: Tensor  # int64 (batch,): how many frames a lane has remembered so far
+
+    @property
+    def length(self) -> int:
+        return self.keys[0].shape[3]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Cache:
+        """A cache with `function` applied to every tensor."""
+        return Cache([function(k) for k in self.keys], [function(v) for v in self.values], function(self.count))
+
+    def visible(self, time: int) -> Tensor:
+        """Which slots each of `time` new frames sees, bool (batch, time, length): the `length` frames before it."""
+        slots = torch.arange(self.length, device=self.count.device)
+        newest = self.count[:, None] - 1
+        frame = newest - (newest - slots) % self.length  # the number of the frame that stands in each slot
+        new = self.count[:, None] + torch.arange(time, device=self.count.device)
+        return (frame[:, None] >= 0) & (new[..., None] - frame[:, None] <= self.length)
+
+
+def sinusoid(level: Tensor, channels: int) -> Tensor:
+    """Fourier features (..., channels) of a number in [0, 1], in float32."""
+    frequencies = torch.exp2(torch.linspace(0, 8, channels // 2, device=level.device))
+    angles = level.float()[..., None] * frequencies * torch.pi
+    return torch.cat([angles.cos(), angles.sin()], -1)
+
+
+def neighbourhood(latents: Tensor) -> Tensor:
+    """Each token with its eight neighbours, (batch, h, w, C) to (batch, h, w, 9 C): an overlapping embedding.
+
+    What one token shows after a turn of the camera comes from its neighbours before it.
+    """
+    height, width = latents.shape[1:3]
+    padded = F.pad(latents, (0, 0, 1, 1, 1, 1))
+    return torch.cat([padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)], -1)
+
+
+class Conditioned(nn.Module):
+    """The per-frame scales, shifts and gates of one block (AdaLN, arXiv 2212.09748), from the frame's condition."""
+
+    def __init__(self, condition: int, channels: int, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+        self.linear = Linear(condition, parts * channels)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
+        """(frames, condition) to `parts` tensors (frames, 1, channels)."""
+        return self.linear(condition)[:, None].chunk(self.parts, -1)
+
+
+def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """RMS-normalise x (frames, tokens, channels), then scale and shift it per frame."""
+    return F.rms_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift
+
+
+class DynamicsBlock(nn.Module):
+    """Attention inside the frame and to the frame before; in some blocks through time and to text; an MLP."""
+
+    def __init__(self, config: DynamicsConfig, in_time: bool, to_text: bool) -> None:
+        super().__init__()
+        channels, heads = config.channels, config.heads
+        self.modulation = Conditioned(config.condition_channels, channels, 6)
+        self.space = Projection(channels, heads, parts=3, normed=2)
+        self.before = Projection(channels, heads, parts=2, normed=1)
+        self.space_out = Linear(channels, channels, bias=False)
+        self.mlp = MLP(channels)
+        self.time = Projection(channels, heads, parts=3, normed=2) if in_time else None
+        self.text_query = Projection(channels, heads, parts=1, normed=1) if to_text else None
+        if in_time:
+            self.time_norm = nn.RMSNorm(channels, 1e-6)
+            self.time_out = Linear(channels, channels, bias=False)
+        if to_text:
+            self.text_norm = nn.RMSNorm(channels, 1e-6)
+            self.text_keys = Projection(channels, heads, parts=2, normed=1)
+            self.text_out = Linear(channels, channels, bias=False)
+
+    def spatial(self, x: Tensor, previous: Tensor, rotation: Rotation, rotation_before: Rotation) -> Tensor:
+        """x (frames, tokens + registers, channels) attends to itself and to the clean frame before (frames, tokens, c)."""
+        q, k, v = self.space(x)
+        k_before, v_before = self.before(previous)
+        keys = torch.cat([rotate(k, rotation), rotate(k_before, rotation_before)], 2)
+        attended = attend(rotate(q, rotation), keys, torch.cat([v, v_before], 2))
+        return self.space_out(merge_heads(attended))
+
+    def temporal(
+        self, x: Tensor, rotation: Rotation, mask: Tensor | None, past: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """x (batch, time, tokens, channels) attends through time; also returns its rotated keys and its values."""
+        assert self.time is not None
+        batch, time, tokens, _ = x.shape
+        # Contiguous also for one lane, where it could be a view: the product of a view rounds differently.
+        x = rearrange(self.time_norm(x), "b t n c -> (b n) t c").contiguous()
+        q, k, v = (rearrange(part, "(b n) h t d -> b n h t d", b=batch) for part in self.time(x))
+        q, k = rotate(q, rotation), rotate(k, rotation)
+        keys, values = (k, v) if past is None else (torch.cat([past[0], k], 3), torch.cat([past[1], v], 3))
+        attended = attend(q.flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1), mask)
+        return rearrange(self.time_out(merge_heads(attended)), "(b n) t c -> b t n c", b=batch), k, v
+
+    def attend_text(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """x (batch, time * tokens, channels) attends to the text's keys and values where mask (batch, length)."""
+        assert self.text_query is not None
+        (q,) = self.text_query(self.text_norm(x))
+        return self.text_out(merge_heads(attend(q, keys, values, mask[:, None, None])))
+
+
+class Dynamics(nn.Module):
+    """Predicts clean latents, reward, end and next action of every frame; see the module's docstring."""
+
+    def __init__(self, config: DynamicsConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels, condition, latent = config.channels, config.condition_channels, config.latent_channels
+        self.embed = Linear(latent, channels)
+        self.embed_before = Linear(9 * latent, channels)
+        self.before_mlp = MLP(channels, 2)
+        self.no_before = nn.Parameter(torch.zeros(channels))
+        self.registers = nn.Parameter(torch.randn(config.registers, channels) * 0.02)
+        self.embed_level = Linear(64, condition)
+        self.embed_step = Linear(64, condition)
+        self.embed_action = nn.Sequential(Linear(config.action_dim, condition), nn.SiLU(), Linear(condition, condition))
+        self.no_action = nn.Parameter(torch.zeros(condition))
+        self.condition = nn.Sequential(nn.SiLU(), Linear(condition, condition), nn.SiLU())
+        self.text = TextEncoder(config.text_channels, config.text_layers)
+        self.project_text = Linear(config.text_channels, channels)
+        self.blocks = nn.ModuleList(
+            DynamicsBlock(config, (i + 1) % config.time_every == 0, (i + 1) % config.text_every == 0)
+            for i in range(config.layers)
+        )
+        self.final = Conditioned(condition, channels, 2)
+        self.final_skip = Linear(condition, 2 * latent)
+        self.to_latent = Linear(channels, latent)
+        self.heads = Linear(config.registers * channels, 2 + config.policy_logits)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in (self.to_latent, self.heads, self.final_skip):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+        # The untrained network repeats the frame before: half of every video does.
+        with torch.no_grad():
+            self.final_skip.bias[: self.config.latent_channels] = 0.7
+        depth = (2 * self.config.layers) ** -0.5
+        for block in self.blocks:
+            for name, parameter in block.named_parameters():
+                if name.endswith(("_out.weight", "mlp.down.weight")):
+                    parameter.data.mul_(depth)
+
+    def new_cache(self, batch: int, tokens: int, length: int) -> Cache:
+        """An empty cache for `batch` lanes of frames of `tokens` tokens that remembers `length` frames."""
+        like = self.embed.weight
+        heads = self.config.heads
+        shape = (batch, tokens + self.config.registers, heads, length, self.config.channels // heads)
+        layers = sum(block.time is not None for block in self.blocks)
+        return Cache(
+            [like.new_zeros(shape) for _ in range(layers)],
+            [like.new_zeros(shape) for _ in range(layers)],
+            torch.zeros(batch, dtype=torch.int64, device=like.device),
+        )
+
+    def encode_text(self, data: Tensor) -> Text:
+        """Byte ids (batch, length) to the text that `forward` takes; done once, however many frames it is for."""
+        vectors, mask = self.text(data)
+        vectors = self.project_text(vectors)
+        pairs = [block.text_keys(vectors) for block in self.blocks if block.text_query is not None]
+        return Text([keys for keys, _ in pairs], [values for _, values in pairs], mask)
+
+    def forward(
+        self,
+        noisy: Tensor,
+        level: Tensor,
+        step: Tensor,
+        actions: Tensor,
+        has_action: Tensor,
+        text: Text,
+        previous: Tensor | None,
+        has_previous: Tensor | None,
+        *,
+        causal: bool = True,
+        cache: Cache | None = None,
+        remember: int = 0,
+    ) -> Prediction:
+        """Predict the clean latents of frames.
+
+        noisy (batch, time, h, w, C): (1 - level) * clean + level * gaussian; level (batch, time) in [0, 1];
+        step (batch, time) in [0, 1]: size of the sampling step that the prediction is for, 0 = infinitely small;
+        actions (batch, time, action_dim): the flat action, scaled to [-1, 1], that led to each frame, used where
+        has_action (batch, time); text: from `encode_text`; previous (batch, time, h, w, C): clean latents of the frame
+        before each, used where has_previous (batch, time), None = nowhere (open mask).
+        cache: frames remembered before these; the first `remember` frames of this call are added to it in place.
+        """
+        batch, time, height, width, _ = noisy.shape
+        tokens, registers = height * width, self.config.registers
+        head_dim = self.config.channels // self.config.heads
+
+        flat = rearrange(noisy, "b t h w c -> (b t) (h w) c")
+        if previous is None or has_previous is None:
+            before = self.no_before.expand(batch * time, tokens, -1)
+            skip = torch.zeros_like(flat)
+        else:
+            there = rearrange(has_previous, "b t -> (b t) 1 1")
+            patches = rearrange(neighbourhood(previous.flatten(0, 1)), "f h w c -> f (h w) c")
+            before = self.embed_before(patches)
+            before = torch.where(there, before + self.before_mlp(F.rms_norm(before, before.shape[-1:], eps=1e-6)), self.no_before)
+            skip = torch.where(there, rearrange(previous, "b t h w c -> (b t) (h w) c"), 0)
+
+        action = torch.where(has_action[..., None], self.embed_action(actions), self.no_action)
+        features = (sinusoid(level, 64), sinusoid(step, 64))
+        embedded = self.embed_level(features[0].to(flat.dtype)) + self.embed_step(features[1].to(flat.dtype))
+        condition = self.condition((embedded + action).flatten(0, 1))
+
+        x = self.embed(flat) + before
+        x = torch.cat([x, self.registers.expand(batch * time, -1, -1).to(x.dtype)], 1)
+
+        rotation = rotation_in_space(height, width, head_dim, registers, x.device)
+        rotation_before = (rotation[0][:tokens], rotation[1][:tokens])
+        in_time, mask = self._time(batch, time, tokens + registers, x.device, causal, cache)
+
+        layer = text_layer = 0
+        for block in self.blocks:
+            scale1, shift1, gate1, scale2, shift2, gate2 = block.modulation(condition)
+            attended = block.spatial(modulate(x, scale1, shift1), before, rotation, rotation_before)
+            x = x + (1 + gate1) * attended
+            if block.time is not None:
+                past = None if cache is None else (cache.keys[layer], cache.values[layer])
+                seen, keys, values = block.temporal(rearrange(x, "(b t) n c -> b t n c", b=batch), in_time, mask, past)
+                x = x + seen.flatten(0, 1)
+                if cache is not None and remember:
+                    self._remember(cache, layer, keys[:, :, :, :remember], values[:, :, :, :remember])
+                layer += 1
+            if block.text_query is not None:
+                flat_x = rearrange(x, "(b t) n c -> b (t n) c", b=batch)
+                read = block.attend_text(flat_x, text.keys[text_layer], text.values[text_layer], text.mask)
+                text_layer += 1
+                x = x + rearrange(read, "b (t n) c -> (b t) n c", t=time)
+            x = x + (1 + gate2) * block.mlp(modulate(x, scale2, shift2))
+        if cache is not None:
+            cache.count += remember
+
+        scale, shift = self.final(condition)
+        x = modulate(x, scale, shift)
+        keep_before, keep_noisy = self.final_skip(condition)[:, None].chunk(2, -1)
+        latents = self.to_latent(x[:, :tokens]) + keep_before * skip + keep_noisy * flat
+        heads = rearrange(self.heads(x[:, tokens:].flatten(1)), "(b t) o -> b t o", b=batch)
+        return Prediction(latents.reshape(noisy.shape), heads[..., 0], heads[..., 1], heads[..., 2:])
+
+    def _time(
+        self, batch: int, time: int, tokens: int, device: torch.device, causal: bool, cache: Cache | None
+    ) -> tuple[Rotation, Tensor | None]:
+        """The rotation in time (broadcast over tokens and heads) and the mask for `time` new frames."""
+        positions = torch.arange(time, device=device)
+        head_dim = self.config.channels // self.config.heads
+        mask = positions[None] <= positions[:, None] if causal else None
+        if cache is None:
+            return rotation_in_time(positions, head_dim), mask
+        # Every lane counts its own frames: what a lane computes does not depend on when its neighbours were reset.
+        cosine, sine = rotation_in_time(cache.count[:, None] + positions, head_dim)
+        assert mask is not None, "a cache needs the causal mask"
+        allowed = torch.cat([cache.visible(time), mask.expand(batch, -1, -1)], -1)
+        return (cosine[:, None, None], sine[:, None, None]), repeat(allowed, "b t l -> (b n) 1 t l", n=tokens)
+
+    def _remember(self, cache: Cache, layer: int, keys: Tensor, values: Tensor) -> None:
+        """Write frames (batch, tokens, heads, frames, head_dim) to the ring slots that follow a lane's last one."""
+        for frame in range(keys.shape[3]):
+            slot = ((cache.count + frame) % cache.length)[:, None, None, None, None]
+            index = slot.expand(-1, keys.shape[1], keys.shape[2], 1, keys.shape[4])
+            cache.keys[layer].scatter_(3, index, keys[:, :, :, frame : frame + 1])
+            cache.values[layer].scatter_(3, index, values[:, :, :, frame : frame + 1])

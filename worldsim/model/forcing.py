@@ -1,0 +1,141 @@
+"""How the dynamics is trained: noise levels for every frame, targets, losses.
+
+Diffusion forcing (arXiv 2407.01392): each frame of a clip draws its own noise level, with patterns for the uses that
+matter. Rectified flow in x-space: noisy = (1 - level) * clean + level * noise, the network predicts clean. Shortcut
+forcing (Dreamer 4, arXiv 2509.24527): part of the batch learns to take in one step what it takes in two half steps.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from worldsim.model.dynamics import Dynamics, Prediction
+from worldsim.model.policy import ActionLayout
+
+
+class ForcingConfig(BaseModel):
+    """The training mix."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shared: float = Field(default=0.15, description="share of clips with one noise level for all frames")
+    context: float = Field(default=0.15, description="share of clips whose first frames are clean and the rest noisy")
+    remembered: float = Field(default=0.35, description="in other clips, share of frames with almost no noise (memory)")
+    pure_noise: float = Field(default=0.3, description="share of noisy frames that start from noise alone")
+    bidirectional: float = Field(default=0.0, description="share of batches trained with the open temporal mask")
+    previous_noise: float = Field(default=0.2, description="highest noise level of the clean previous frame")
+    drop_action: float = 0.08
+    drop_text: float = 0.15
+    shortcut: float = Field(default=0.0, ge=0, le=1, description="share of the clips of a batch with bootstrap targets")
+    shortcut_steps: int = Field(default=4, description="most denoising steps that bootstrap targets are made for")
+    weight_floor: float = Field(default=0.5, description="loss weight of pure noise; that of a clean frame is 1")
+    policy_weight: float = 0.02
+    head_weight: float = 0.1
+
+
+def mix(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+    """(1 - level) * clean + level * noise; clean, noise (batch, time, h, w, C), level (batch, time)."""
+    level = level[..., None, None, None].to(clean.dtype)
+    return (1 - level) * clean + level * noise
+
+
+def sample_levels(batch: int, time: int, config: ForcingConfig, device: torch.device) -> Tensor:
+    """Draw the noise level of every frame, float32 (batch, time) in [0, 1], by the patterns of the mix."""
+    shape = (batch, time)
+    noisy = torch.rand(shape, device=device)
+    noisy = torch.where(torch.rand(shape, device=device) < config.pure_noise, 1.0, noisy)
+    almost_clean = 0.15 * torch.rand(shape, device=device)
+    own = torch.where(torch.rand(shape, device=device) < config.remembered, almost_clean, noisy)
+    given = (torch.rand(batch, 1, device=device) * time).long()
+    after_context = torch.where(torch.arange(time, device=device) < given, 0.5 * almost_clean, noisy)
+    pattern = torch.rand(batch, 1, device=device)
+    level = torch.where(pattern < config.shared, noisy[:, :1], own)
+    is_context = (pattern >= config.shared) & (pattern < config.shared + config.context)
+    return torch.where(is_context, after_context, level)
+
+
+def dynamics_loss(
+    model: Dynamics,
+    layout: ActionLayout,
+    config: ForcingConfig,
+    latents: Tensor,
+    actions: Tensor,
+    rewards: Tensor,
+    ends: Tensor,
+    text: Tensor,
+    causal: bool = True,
+) -> dict[str, Tensor]:
+    """The training loss of a batch of clips; the entry "loss" is minimised, the others are for the log.
+
+    latents (batch, time, h, w, C) normalised; actions (batch, time, action_dim) flat, actions[:, t] taken at frame t;
+    rewards, ends (batch, time): what the action taken at frame t gave; text: byte ids (batch, length).
+    """
+    batch, time = latents.shape[:2]
+    device = latents.device
+    level = sample_levels(batch, time, config, device)
+    step = torch.zeros_like(level)
+    shortcut = int(config.shortcut * batch + 0.5) if causal else 0
+    if shortcut:
+        # 1, 2 or 4 steps: the noise level lies on that grid.
+        steps = 2 ** torch.randint(0, config.shortcut_steps.bit_length(), (shortcut, time), device=device)
+        grid = (level[:shortcut] * steps).ceil().clamp_min(1) / steps
+        remembered = level[:shortcut] < 0.15
+        level = torch.cat([torch.where(remembered, level[:shortcut], grid), level[shortcut:]])
+        step = torch.cat([torch.where(remembered, 0, 1 / steps), step[shortcut:]])
+
+    noisy = mix(latents, torch.randn_like(latents), level)
+    scaled = layout.scale(actions)
+    keep = torch.rand(batch, 1, device=device) >= config.drop_action
+    has_action = keep & (torch.arange(time, device=device) > 0)
+    led_here = F.pad(scaled[:, :-1], (0, 0, 1, 0))
+    text = torch.where(torch.rand(batch, 1, device=device) >= config.drop_text, text, 0)
+    before = F.pad(latents[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
+    before = mix(before, torch.randn_like(before), config.previous_noise * torch.rand(batch, time, device=device))
+    has_before = (torch.arange(time, device=device) > 0).expand(batch, -1)
+
+    def predict(first: int, noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
+        """The model's prediction for the first `first` clips."""
+        words = encoded.map(lambda tensor: tensor[:first])
+        seen = (before[:first], has_before[:first]) if causal else (None, None)
+        return model(noisy, level, step, led_here[:first], has_action[:first], words, *seen, causal=causal)
+
+    encoded = model.encode_text(text)
+    prediction = predict(batch, noisy, level, step)
+    target = latents
+    if shortcut:
+        with torch.no_grad():
+            bootstrap = _two_half_steps(predict, shortcut, noisy[:shortcut], level[:shortcut], step[:shortcut])
+            is_step = (step[:shortcut] > 0)[..., None, None, None]
+            target = torch.cat([torch.where(is_step, bootstrap.to(latents.dtype), latents[:shortcut]), latents[shortcut:]])
+
+    error = (prediction.latents.float() - target.float()).square().mean((2, 3, 4))
+    weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
+    flow = (weight * error).mean()
+    policy = ((1 - level) * layout.loss(prediction.policy, scaled)).mean()
+    reward = F.mse_loss(prediction.reward[:, 1:].float(), rewards[:, :-1])
+    end = F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1])
+    starts = (level > 0.99) & has_before & (step == 0)
+    return {
+        "loss": flow + config.policy_weight * policy + config.head_weight * (reward + end),
+        "flow": flow.detach(),
+        "from_noise": ((error * starts).sum() / starts.sum().clamp_min(1)).detach(),
+        "policy": policy.detach(),
+    }
+
+
+def _two_half_steps(predict, first: int, noisy: Tensor, level: Tensor, step: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    """The clean latents that two half steps of size step / 2 point to; the bootstrap target of shortcut models."""
+    half = torch.where(step > 0, step / 2, 0.0)
+
+    def wide(x: Tensor) -> Tensor:
+        return x[..., None, None, None]
+
+    def velocity(noisy: Tensor, level: Tensor) -> Tensor:
+        return (noisy - predict(first, noisy, level, half).latents) / wide(level.clamp_min(1e-3))
+
+    first_velocity = velocity(noisy, level)
+    second_velocity = velocity(noisy - wide(half) * first_velocity, level - half)
+    return noisy - wide(level) * (first_velocity + second_velocity) / 2

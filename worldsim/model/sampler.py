@@ -1,0 +1,217 @@
+"""The sampler: from noise to latents, with a cap on the noise of every frame, cached while stepping.
+
+Rectified flow with the network predicting clean latents: x(level) runs on a straight line from noise (1) to clean (0).
+`sample` denoises the frames of a clip together; `sample_next` adds one frame to a `Memory` and never looks at older
+frames again. On the same frames and noise the two agree (tested).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worldsim.model.dynamics import Cache, Dynamics, Prediction, Text
+from worldsim.model.forcing import mix
+from worldsim.model.text import encode_bytes
+
+Predict = Callable[[Tensor, Tensor, Tensor], Prediction]
+
+
+def denoise(predict: Predict, noisy: Tensor, cap: Tensor, steps: int, shortcut: bool) -> tuple[Tensor, Prediction]:
+    """Follow the flow from the noise level `cap` (batch, time) down to 0 in `steps` equal steps.
+
+    predict(noisy, level, step) is the network; noisy (batch, time, h, w, C) has the level `cap`. Returns the clean
+    latents and the last prediction. shortcut: whether the network knows its step size.
+    """
+    step = cap / steps if shortcut else torch.zeros_like(cap)
+    for index in range(steps):
+        level = cap * (1 - index / steps)
+        prediction = predict(noisy, level, step)
+        # The next level is this one times (steps - index - 1) / (steps - index), also where the cap is 0.
+        noisy = prediction.latents + (noisy - prediction.latents) * ((steps - index - 1) / (steps - index))
+    return noisy, prediction
+
+
+@torch.no_grad()
+def sample(
+    dynamics: Dynamics,
+    latents: Tensor,
+    caps: Tensor,
+    gaussian: Tensor,
+    actions: Tensor,
+    has_action: Tensor,
+    text: Text,
+    *,
+    steps: int,
+    causal: bool = True,
+    shortcut: bool = False,
+    context_noise: float = 0.05,
+) -> tuple[Tensor, Prediction]:
+    """Denoise the frames of a clip together, each from its own cap.
+
+    latents, gaussian (batch, time, h, w, C); caps (batch, time) in [0, 1]: 0 = the frame is given and kept as it is,
+    1 = it is made from noise, between = it is made anew to that degree (SDEdit, arXiv 2108.01073). actions
+    (batch, time, A), scaled, lead to each frame where has_action. Given frames are shown to the network with
+    `context_noise`. In causal mode a frame sees the clean frame before it where that one is given.
+    """
+    kept = caps == 0
+    shown = torch.where(kept, context_noise, caps)
+    context = mix(latents, gaussian, shown)
+    previous = torch.cat([torch.zeros_like(latents[:, :1]), latents[:, :-1]], 1) if causal else None
+    has_previous = torch.cat([torch.zeros_like(kept[:, :1]), kept[:, :-1]], 1) if causal else None
+    keep = kept[..., None, None, None]
+
+    def predict(noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
+        noisy = torch.where(keep, context, noisy)
+        level = torch.where(kept, shown, level)
+        step = torch.where(kept, 0.0, step)
+        return dynamics(noisy, level, step, actions, has_action, text, previous, has_previous, causal=causal)
+
+    made, prediction = denoise(predict, context, caps, steps, shortcut)
+    return torch.where(keep, latents, made), prediction
+
+
+@dataclass
+class Memory:
+    """What a running World remembers, lanes first: the present frame, the one before it, and older ones in a cache.
+
+    The present frame enters the cache together with the first pass over its successor: one pass less a frame.
+    """
+
+    cache: Cache
+    latents: Tensor  # (lanes, h, w, C): the present frame
+    previous: Tensor  # (lanes, h, w, C): the frame before
+    has_previous: Tensor  # bool (lanes,)
+    action: Tensor  # (lanes, A): the scaled action that led to the present frame
+    has_action: Tensor  # bool (lanes,)
+    text: Text
+    reward: Tensor  # (lanes,) of the present frame
+    end: Tensor  # (lanes,), a logit
+    policy: Tensor  # (lanes, policy_logits): the next action
+
+    @classmethod
+    def empty(cls, dynamics: Dynamics, lanes: int, grid: tuple[int, int], length: int) -> Memory:
+        """Lanes that have seen nothing yet, for frames of grid = (h, w) tokens and `length` remembered frames."""
+        config, like = dynamics.config, dynamics.no_action
+        frame = like.new_zeros(lanes, *grid, config.latent_channels)
+        no = torch.zeros(lanes, dtype=torch.bool, device=like.device)
+        return cls(
+            cache=dynamics.new_cache(lanes, grid[0] * grid[1], length),
+            latents=frame, previous=frame.clone(), has_previous=no,
+            action=like.new_zeros(lanes, config.action_dim), has_action=no.clone(),
+            text=dynamics.encode_text(encode_bytes([None] * lanes, like.device)), reward=torch.zeros_like(no, dtype=torch.float32),
+            end=torch.zeros_like(no, dtype=torch.float32),
+            policy=like.new_zeros(lanes, config.policy_logits, dtype=torch.float32),
+        )  # fmt: skip
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Memory:
+        """A memory with `function` applied to every tensor."""
+        parts = vars(self)
+        return Memory(**{k: function(v) if isinstance(v, Tensor) else v.map(function) for k, v in parts.items()})
+
+    def put(self, lanes: list[int], other: Memory) -> None:
+        """Replace some lanes by those of another memory."""
+        index = torch.tensor(lanes, device=self.latents.device)
+        ours: list[Tensor] = []
+        self.map(lambda tensor: ours.append(tensor) or tensor)  # type: ignore[func-returns-value]
+        theirs: list[Tensor] = []
+        other.map(lambda tensor: theirs.append(tensor) or tensor)  # type: ignore[func-returns-value]
+        for mine, new in zip(ours, theirs, strict=True):
+            mine.index_copy_(0, index, new.to(mine.dtype))
+
+    def set_heads(self, prediction: Prediction) -> None:
+        """Take reward, end and next action from a prediction's last frame."""
+        self.reward, self.end, self.policy = (
+            part[:, -1].float() for part in (prediction.reward, prediction.end, prediction.policy)
+        )
+
+
+@torch.no_grad()
+def remember_context(
+    dynamics: Dynamics, memory: Memory, latents: Tensor, actions: Tensor, gaussian: Tensor, context_noise: float
+) -> None:
+    """Fill an empty memory with frames: latents, gaussian (lanes, T, h, w, C), scaled actions (lanes, T - 1, A)."""
+    lanes, time = latents.shape[:2]
+    level = torch.full((lanes, time), context_noise, device=latents.device)
+    actions = torch.cat([actions.new_zeros(lanes, 1, actions.shape[-1]), actions], 1).to(latents.dtype)
+    later = (torch.arange(time, device=latents.device) > 0).expand(lanes, -1)
+    previous = torch.cat([torch.zeros_like(latents[:, :1]), latents[:, :-1]], 1)
+    prediction = dynamics(
+        mix(latents, gaussian, level), level, torch.zeros_like(level), actions, later, memory.text, previous, later,
+        cache=memory.cache, remember=time - 1,
+    )  # fmt: skip
+    memory.latents, memory.previous = latents[:, -1].clone(), previous[:, -1].clone()
+    memory.action = actions[:, -1].clone()
+    memory.has_action, memory.has_previous = later[:, -1].clone(), later[:, -1].clone()
+    memory.set_heads(prediction)
+
+
+@torch.no_grad()
+def sample_first(dynamics: Dynamics, memory: Memory, gaussian: Tensor, *, steps: int, shortcut: bool = False) -> None:
+    """Make the first frame of an empty memory from its text: gaussian (lanes, h, w, C)."""
+    lanes = len(gaussian)
+    cap = torch.ones(lanes, 1, device=gaussian.device)
+    action, no = memory.action[:, None], memory.has_action[:, None]
+
+    def predict(noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
+        return dynamics(noisy, level, step, action, no, memory.text, memory.previous[:, None], no)
+
+    latents, prediction = denoise(predict, gaussian[:, None], cap, steps, shortcut)
+    memory.latents = latents[:, 0]
+    memory.set_heads(prediction)
+
+
+@torch.no_grad()
+def sample_next(
+    dynamics: Dynamics,
+    memory: Memory,
+    actions: Tensor,
+    gaussian: Tensor,
+    context_gaussian: Tensor,
+    *,
+    steps: int,
+    shortcut: bool = False,
+    context_noise: float = 0.05,
+) -> None:
+    """Add the frame that scaled actions (lanes, A) lead to, in place; gaussian, context_gaussian (lanes, h, w, C).
+
+    The first pass sees two frames, the present one at `context_noise` (whose keys and values go into the cache) and
+    the new one at full noise; later passes see only the new one.
+    """
+    lanes = len(gaussian)
+    actions = actions.to(gaussian.dtype)
+    cap = torch.ones(lanes, 1, device=gaussian.device)
+    yes = torch.ones_like(memory.has_action)
+    present_level = torch.full_like(cap, context_noise)
+    present = mix(memory.latents[:, None], context_gaussian[:, None], present_level)
+    first = True
+
+    def predict(noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
+        nonlocal first
+        if not first:
+            return dynamics(
+                noisy, level, step, actions[:, None], yes[:, None], memory.text, memory.latents[:, None], yes[:, None],
+                cache=memory.cache,
+            )  # fmt: skip
+        first = False
+        both = dynamics(
+            torch.cat([present, noisy], 1),
+            torch.cat([present_level, level], 1),
+            torch.cat([torch.zeros_like(step), step], 1),
+            torch.stack([memory.action, actions], 1),
+            torch.stack([memory.has_action, yes], 1),
+            memory.text,
+            torch.stack([memory.previous, memory.latents], 1),
+            torch.stack([memory.has_previous, yes], 1),
+            cache=memory.cache,
+            remember=1,
+        )
+        return Prediction(both.latents[:, 1:], both.reward[:, 1:], both.end[:, 1:], both.policy[:, 1:])
+
+    latents, prediction = denoise(predict, gaussian[:, None], cap, steps, shortcut)
+    memory.previous, memory.latents = memory.latents, latents[:, 0]
+    memory.action, memory.has_action, memory.has_previous = actions, yes, yes.clone()
+    memory.set_heads(prediction)

@@ -1,0 +1,53 @@
+"""A recipe: everything needed to make a World again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worldsim.model.forcing import ForcingConfig
+from worldsim.model.tokenizer import TokenizerConfig
+from worldsim.training.loop import Phase
+
+
+class DynamicsSizes(BaseModel):
+    """Sizes of the dynamics that a recipe chooses; the rest follows from the tokenizer and the action space."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channels: int = 256
+    heads: int = 4
+    layers: int = 6
+    time_every: int = 3
+    text_every: int = 3
+    condition_channels: int = 256
+    text_channels: int = 128
+
+
+class Recipe(BaseModel):
+    """Environment, policy, amounts, sizes, seeds and budgets of one World."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    description: str
+    env_id: str
+    env_kwargs: dict[str, Any] = Field(default_factory=dict)
+    policy: str = "auto"
+    frames: int = Field(description="frames to record for training")
+    episode_frames: int = 256
+    seed: int = Field(default=0, description="seed of the first recorded episode")
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    dynamics: DynamicsSizes = DynamicsSizes()
+    forcing: ForcingConfig = ForcingConfig()
+    tokenizer_phases: list[Phase]
+    dynamics_phases: list[Phase]
+    average: float = Field(default=0.999, description="decay of the moving average of the weights, per step")
+    context_length: int = 16
+    steps: int = 2
+    context_noise: float = 0.05
+    max_episode_steps: int = 1200
+    starts: int = Field(default=32, description="start contexts that are stored with the World")
+    start_frames: int = Field(default=16, description="frames of each start context")
+    start_seed: int = Field(default=5_000_000, description="seeds of the start contexts; never recorded for training")

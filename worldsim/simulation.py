@@ -1,0 +1,276 @@
+"""A World running: lanes that are stepped as one batch, each with its own context, random numbers and step count.
+
+Flat actions in, uint8 frames out. What a lane shows depends on its seed, start and actions alone: not on how many
+lanes run beside it, nor on when they were reset, nor on snapshots taken and restored.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from worldsim.model.sampler import Memory, remember_context, sample_first, sample_next
+from worldsim.model.text import encode_bytes
+from worldsim.spec import PATCH, check_size
+from worldsim.world import World
+
+MASK63 = (1 << 63) - 1
+FIRST_FRAME_STEPS = 16  # a frame made from text alone has nothing to lean on: it gets more denoising steps
+
+
+@dataclass
+class StepResult:
+    """What a step gave: frames uint8 (lanes, H, W, 3), rewards float32 (lanes,), ends bool (lanes,)."""
+
+    frames: Tensor
+    rewards: Tensor
+    ends: Tensor
+
+
+@dataclass
+class Snapshot:
+    """The full state of a Simulation as plain tensors, lanes first."""
+
+    memory: Memory
+    seeds: list[int]
+    draws: list[int]
+    frames: Tensor
+    contexts: list[Tensor]
+
+
+def lane_noise(seed: int, draw: int, shape: tuple[int, ...]) -> Tensor:
+    """Standard normal float32 numbers that depend on (seed, draw) alone.
+
+    Counters instead of a generator's hidden state: a snapshot is two integers, and no lane can disturb another.
+    """
+    mixed = ((seed & MASK63) * 0x9E3779B97F4A7C15 + draw * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & MASK63
+    mixed = ((mixed ^ (mixed >> 31)) * 0x94D049BB133111EB) & MASK63
+    return torch.randn(shape, generator=torch.Generator().manual_seed(mixed))
+
+
+class Simulation:
+    """See `World.start`, which makes one. `frames` is the present, uint8 (lanes, H, W, 3)."""
+
+    def __init__(
+        self,
+        world: World,
+        lanes: int = 1,
+        seed: int | Sequence[int] = 0,
+        *,
+        prompt: str | Sequence[str] | None = None,
+        context: np.ndarray | Tensor | None = None,
+        actions: np.ndarray | Tensor | None = None,
+        size: tuple[int, int] | None = None,
+        steps: int | None = None,
+    ) -> None:
+        if lanes < 1:
+            raise ValueError(f"lanes must be at least 1, got {lanes}")
+        self.world, self.lanes = world, lanes
+        self.steps = world.spec.steps if steps is None else int(steps)
+        if self.steps < 1:
+            raise ValueError(f"steps (denoising steps a frame) must be at least 1, got {steps}")
+        if size is None and context is not None and np.ndim(context) >= 3:
+            size = (np.shape(context)[-3], np.shape(context)[-2])
+        self.size = check_size(size or world.size)
+        height, width = self.size
+        self._grid = (height // PATCH, width // PATCH)
+        self.seeds, self._draws = [0] * lanes, [0] * lanes
+        self._memory = Memory.empty(world.dynamics, lanes, self._grid, world.spec.context_length)
+        self.frames = torch.zeros(lanes, height, width, 3, dtype=torch.uint8, device=world.device)
+        self._contexts: list[Tensor] = [self._memory.latents[:0]] * lanes  # latents (T, h, w, C) that each started from
+        seeds = [seed + lane for lane in range(lanes)] if isinstance(seed, int | np.integer) else list(seed)
+        self.reset(seeds=seeds, prompt=prompt, context=context, actions=actions)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the frames are."""
+        return self.world.device
+
+    # Starting
+
+    @torch.inference_mode()
+    def reset(
+        self,
+        mask: np.ndarray | Tensor | None = None,
+        seeds: Sequence[int] | None = None,
+        *,
+        prompt: str | Sequence[str] | None = None,
+        context: np.ndarray | Tensor | None = None,
+        actions: np.ndarray | Tensor | None = None,
+    ) -> Tensor:
+        """Start the lanes where mask (lanes,) is true (default: all) anew; arguments as for `World.start`.
+
+        seeds: one for each lane that is reset; by default each gets a new one that follows from its present one.
+        Returns the frames of all lanes. ValueError for arguments that do not fit; the lanes are then unchanged.
+        """
+        chosen = np.ones(self.lanes, bool) if mask is None else np.asarray(mask)
+        if chosen.shape != (self.lanes,) or chosen.dtype != bool:
+            raise ValueError(f"mask must be bool ({self.lanes},), got {chosen.dtype} {chosen.shape}")
+        where = [int(lane) for lane in np.flatnonzero(chosen)]
+        if seeds is None:
+            seeds = [(self.seeds[lane] * 6364136223846793005 + 1442695040888963407) & MASK63 for lane in where]
+        if len(seeds) != len(where):
+            raise ValueError(f"{len(where)} lanes are reset, but {len(seeds)} seeds were given")
+        if prompt is not None and context is not None:
+            raise ValueError("start from a prompt or from a context, not from both")
+        if actions is not None and context is None:
+            raise ValueError("actions belong to a context: give the context frames too")
+        texts: list[str | None] = [None] * len(where)
+        if prompt is not None:
+            texts = [prompt] * len(where) if isinstance(prompt, str) else list(prompt)
+            if len(texts) != len(where):
+                raise ValueError(f"{len(where)} lanes are reset, but {len(texts)} prompts were given")
+        if not where:
+            return self.frames
+        memory = Memory.empty(self.world.dynamics, len(where), self._grid, self.world.spec.context_length)
+        if context is not None:
+            latents, flat = self._encode_context(context, actions, len(where))
+        elif prompt is None:
+            latents, flat = self._stored_starts(seeds)
+        else:
+            latents = memory.latents[:, None]
+            flat = memory.action[:, None][:, :0]
+        memory.text = self.world.dynamics.encode_text(encode_bytes(texts, self.device))
+        noises = torch.stack([lane_noise(seed, 0, latents.shape[1:]) for seed in seeds]).to(latents)
+        if prompt is not None:
+            sample_first(self.world.dynamics, memory, noises[:, 0], steps=FIRST_FRAME_STEPS)
+        else:
+            scaled = self.world.spec.layout.scale(flat)
+            remember_context(self.world.dynamics, memory, latents, scaled, noises, self.world.spec.context_noise)
+        frames = self._decode(memory.latents)
+        self._memory.put(where, memory)
+        self.frames = self.frames.clone()
+        self.frames[where] = frames
+        for row, (lane, seed) in enumerate(zip(where, seeds, strict=True)):
+            self.seeds[lane], self._draws[lane] = int(seed), 1
+            self._contexts[lane] = memory.latents[row : row + 1] if prompt is not None else latents[row]
+        return self.frames
+
+    def _stored_starts(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The start contexts that the seeds draw: latents (lanes, T, h, w, C) and flat actions."""
+        starts = self.world.starts
+        picked = [int(np.random.default_rng(seed & MASK63).integers(len(starts))) for seed in seeds]
+        latents = starts.latents[picked]
+        if self.size != self.world.size:
+            # Start contexts are stored as latents of the native size: look at them, scale the pictures, encode again.
+            pictures = self.world.tokenizer.decode(latents.flatten(0, 1)).clamp(0, 1).permute(0, 3, 1, 2).float()
+            pictures = F.interpolate(pictures, self.size, mode="bilinear", antialias=True, align_corners=False)
+            scaled = self.world.tokenizer.encode(pictures.permute(0, 2, 3, 1).to(self.world.dtype))
+            latents = scaled.unflatten(0, latents.shape[:2])
+        return latents, starts.actions[picked]
+
+    def _encode_context(
+        self, context: np.ndarray | Tensor, actions: np.ndarray | Tensor | None, lanes: int
+    ) -> tuple[Tensor, Tensor]:
+        """The caller's frames as latents (lanes, T, h, w, C) and flat actions (lanes, T - 1, A), checked."""
+        frames = torch.as_tensor(context)
+        height, width = self.size
+        if frames.dtype != torch.uint8:
+            raise ValueError(f"context must be uint8 frames, got {frames.dtype}")
+        if frames.ndim == 4:
+            frames = frames.expand(lanes, *frames.shape)
+        if frames.ndim != 5 or frames.shape[0] != lanes or frames.shape[2:] != (height, width, 3) or not frames.shape[1]:
+            raise ValueError(
+                f"context must be (T, {height}, {width}, 3) or ({lanes}, T, {height}, {width}, 3) with T >= 1, "
+                f"got {tuple(torch.as_tensor(context).shape)}"
+            )
+        time = frames.shape[1]
+        dim = self.world.spec.action_dim
+        flat = torch.zeros(lanes, time - 1, dim) if actions is None and time == 1 else actions
+        if flat is None:
+            raise ValueError(f"a context of {time} frames needs the {time - 1} actions between them")
+        flat = torch.as_tensor(flat, dtype=torch.float32)
+        if flat.ndim == 2:
+            flat = flat.expand(lanes, *flat.shape)
+        if flat.shape != (lanes, time - 1, dim):
+            raise ValueError(
+                f"the actions of a context of {time} frames must be flat, ({time - 1}, {dim}) or ({lanes}, {time - 1}, {dim}), "
+                f"got {tuple(torch.as_tensor(actions).shape)}"
+            )
+        keep = min(time, self.world.spec.context_length)
+        frames = frames[:, -keep:].to(self.device)
+        latents = self.world.tokenizer.encode(frames.flatten(0, 1)).unflatten(0, (lanes, keep))
+        return latents, flat[:, time - keep :].to(self.device)
+
+    # Stepping
+
+    @torch.inference_mode()
+    def step(self, actions: np.ndarray | Tensor) -> StepResult:
+        """Take flat actions (lanes, action_dim), in the action space's units, and show what comes of them.
+
+        ValueError for another shape or numbers that are not finite. The returned frames are not written to later.
+        """
+        flat = torch.as_tensor(actions, dtype=torch.float32)
+        if flat.shape != (self.lanes, self.world.spec.action_dim):
+            raise ValueError(
+                f"actions must be flat, ({self.lanes}, {self.world.spec.action_dim}), got {tuple(flat.shape)}"
+            )
+        if not bool(flat.isfinite().all()):
+            raise ValueError("actions must be finite numbers")
+        memory = self._memory
+        # Two draws a step: for the new frame, and for the noise that remembered frames get.
+        shape = (2, *memory.latents.shape[1:])
+        noises = torch.stack([lane_noise(s, d, shape) for s, d in zip(self.seeds, self._draws, strict=True)])
+        noises = noises.to(memory.latents)
+        self._draws = [draw + 1 for draw in self._draws]
+        scaled = self.world.spec.layout.scale(flat.to(self.device))
+        sample_next(
+            self.world.dynamics, memory, scaled, noises[:, 0], noises[:, 1], steps=self.steps,
+            shortcut=self.world.spec.shortcut, context_noise=self.world.spec.context_noise,
+        )  # fmt: skip
+        self.frames = self._decode(memory.latents)
+        return StepResult(self.frames, memory.reward, memory.end > 0)
+
+    def policy_actions(self) -> Tensor:
+        """What the World's own policy would do now: flat float32 (lanes, action_dim), drawn by the lanes' seeds."""
+        shape = (self.world.spec.action_dim,)
+        normal = torch.stack([lane_noise(~s, d, shape) for s, d in zip(self.seeds, self._draws, strict=True)])
+        uniform = torch.special.ndtr(normal).clamp(0, 1 - 1e-6)
+        return self.world.spec.layout.sample(self._memory.policy, uniform.to(self.device))
+
+    @torch.inference_mode()
+    def _decode(self, latents: Tensor) -> Tensor:
+        return self.world.tokenizer.decode_uint8(latents)
+
+    def context_frames(self) -> list[Tensor]:
+        """For each lane the frames that it started from, uint8 (T, H, W, 3), oldest first."""
+        return [self._decode(latents) for latents in self._contexts]
+
+    # Copying
+
+    def snapshot(self) -> Snapshot:
+        """A copy of the whole state, to `restore` any number of times."""
+        return Snapshot(self._memory.map(torch.clone), list(self.seeds), list(self._draws), self.frames.clone(), list(self._contexts))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot; ValueError if it has another number of lanes or another size."""
+        if snapshot.frames.shape != self.frames.shape:
+            raise ValueError(
+                f"the snapshot is of {snapshot.frames.shape[0]} lanes of {tuple(snapshot.frames.shape[1:3])}, "
+                f"this Simulation has {self.lanes} of {self.size}"
+            )
+        self._memory = snapshot.memory.map(torch.clone)
+        self.seeds, self._draws = list(snapshot.seeds), list(snapshot.draws)
+        self.frames, self._contexts = snapshot.frames.clone(), list(snapshot.contexts)
+
+    def branch(self, n: int) -> Simulation:
+        """An independent Simulation in which every lane stands n times, next to each other (lanes * n lanes).
+
+        Copies of a lane share its seed: the same actions give the same frames. ValueError unless n >= 1.
+        """
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        other = copy.copy(self)
+        other.lanes = self.lanes * n
+        other._memory = self._memory.map(lambda tensor: tensor.repeat_interleave(n, 0))
+        other.frames = self.frames.repeat_interleave(n, 0)
+        other.seeds, other._draws, other._contexts = (
+            [value for value in values for _ in range(n)] for values in (self.seeds, self._draws, self._contexts)
+        )
+        return other

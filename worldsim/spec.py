@@ -1,0 +1,150 @@
+"""What a user must know of a World: observation size, frame rate, action space, context length.
+
+The spec is a pydantic model that is stored as JSON beside the weights. Action spaces are any Gymnasium space; the
+model sees them as the flat float32 vector that `gymnasium.spaces.flatten` gives.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from worldsim.model.policy import ActionLayout, Segment
+
+PATCH = 16  # pixels that one token covers: frame heights and widths are multiples of it
+
+
+def check_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return `size` = (height, width) in pixels as ints; ValueError unless both are positive multiples of 16."""
+    height, width = int(size[0]), int(size[1])
+    if height <= 0 or width <= 0 or height % PATCH or width % PATCH:
+        raise ValueError(f"size must be (height, width), both positive multiples of {PATCH}, got ({height}, {width})")
+    return height, width
+
+
+def space_to_json(space: spaces.Space) -> dict[str, Any]:
+    """Describe a Gymnasium space as plain JSON values; TypeError for a kind of space that has no description."""
+    if isinstance(space, spaces.Discrete):
+        return {"kind": "discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, spaces.MultiDiscrete):
+        return {"kind": "multi_discrete", "nvec": space.nvec.tolist()}
+    if isinstance(space, spaces.MultiBinary):
+        return {"kind": "multi_binary", "n": np.asarray(space.n).tolist()}
+    if isinstance(space, spaces.Box):
+        return {
+            "kind": "box",
+            "low": space.low.tolist(),
+            "high": space.high.tolist(),
+            "dtype": str(space.dtype),
+        }
+    if isinstance(space, spaces.Dict):  # a list of pairs: the order of the keys is part of the space
+        return {"kind": "dict", "spaces": [[key, space_to_json(part)] for key, part in space.spaces.items()]}
+    if isinstance(space, spaces.Tuple):
+        return {"kind": "tuple", "spaces": [space_to_json(part) for part in space.spaces]}
+    raise TypeError(f"cannot store a {type(space).__name__} action space; use Discrete, MultiDiscrete, MultiBinary, Box, Dict or Tuple")
+
+
+def space_from_json(data: dict[str, Any]) -> spaces.Space:
+    """The inverse of `space_to_json`; ValueError on an unknown kind."""
+    match data.get("kind"):
+        case "discrete":
+            return spaces.Discrete(data["n"], start=data["start"])
+        case "multi_discrete":
+            return spaces.MultiDiscrete(data["nvec"])
+        case "multi_binary":
+            return spaces.MultiBinary(data["n"])
+        case "box":
+            dtype = np.dtype(data["dtype"]).type
+            return spaces.Box(np.asarray(data["low"], dtype), np.asarray(data["high"], dtype), dtype=dtype)
+        case "dict":
+            return spaces.Dict(OrderedDict((key, space_from_json(part)) for key, part in data["spaces"]))
+        case "tuple":
+            return spaces.Tuple([space_from_json(part) for part in data["spaces"]])
+    raise ValueError(f"unknown kind of action space {data.get('kind')!r}")
+
+
+def action_layout(space: spaces.Space) -> ActionLayout:
+    """How the model sees and predicts flat actions of this space; TypeError for a space without a flat vector."""
+    segments: list[Segment] = []
+
+    def add(kind: Literal["categorical", "box"], size: int) -> None:
+        start = segments[-1].start + segments[-1].size if segments else 0
+        segments.append(Segment(kind=kind, start=start, size=size))
+
+    def visit(part: spaces.Space) -> None:
+        if isinstance(part, spaces.Discrete):
+            add("categorical", int(part.n))
+        elif isinstance(part, spaces.MultiDiscrete):
+            for choices in part.nvec.flatten():
+                add("categorical", int(choices))
+        elif isinstance(part, spaces.Box | spaces.MultiBinary):
+            add("box", int(np.prod(part.shape)))
+        elif isinstance(part, spaces.Dict):
+            for child in part.spaces.values():
+                visit(child)
+        elif isinstance(part, spaces.Tuple):
+            for child in part.spaces:
+                visit(child)
+        else:
+            raise TypeError(f"a {type(part).__name__} action space has no flat vector of fixed length")
+
+    visit(space)
+    flat = spaces.flatten_space(space)
+    assert isinstance(flat, spaces.Box)
+    return ActionLayout(segments, torch.tensor(flat.low, dtype=torch.float32), torch.tensor(flat.high, dtype=torch.float32))
+
+
+class WorldSpec(BaseModel):
+    """The facts about a World that its users rely on. An unknown or wrong field is an error that names it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
+
+    name: str
+    size: tuple[int, int] = Field(description="native (height, width) of a frame in pixels, multiples of 16")
+    fps: int = Field(gt=0, description="frames, and so actions, per second")
+    action: dict[str, Any] = Field(description="the Gymnasium action space, by `space_to_json`")
+    context_length: int = Field(gt=0, description="frames that the World remembers while it is stepped")
+    shortcut: bool = Field(default=False, description="whether the dynamics was trained to know its step size")
+    steps: int = Field(default=2, gt=0, description="denoising steps a frame, unless the caller says otherwise")
+    context_noise: float = Field(default=0.05, ge=0, lt=1, description="noise level of remembered frames while stepping")
+    max_episode_steps: int = Field(default=1200, gt=0)
+    simulator: str | None = Field(default=None, description="id of the ground-truth environment it was trained on")
+    simulator_kwargs: dict[str, Any] = Field(default_factory=dict)
+    description: str = ""
+
+    @field_validator("size")
+    @classmethod
+    def _size_is_whole_tokens(cls, size: tuple[int, int]) -> tuple[int, int]:
+        return check_size(size)
+
+    @cached_property
+    def action_space(self) -> spaces.Space:
+        """The Gymnasium action space of one lane."""
+        return space_from_json(self.action)
+
+    @cached_property
+    def layout(self) -> ActionLayout:
+        """How the model sees and predicts flat actions."""
+        return action_layout(self.action_space)
+
+    @property
+    def action_dim(self) -> int:
+        """Length of the flat action vector."""
+        return int(spaces.flatdim(self.action_space))
+
+    def flatten(self, action: Any) -> np.ndarray:
+        """One action of the space as a flat float32 vector (action_dim,); ValueError if it lies outside the space."""
+        if not self.action_space.contains(action):
+            raise ValueError(f"action {action!r} is outside the action space {self.action_space}")
+        return np.asarray(spaces.flatten(self.action_space, action), np.float32)
+
+    def unflatten(self, flat: np.ndarray) -> Any:
+        """The action of the space that the flat vector (action_dim,) stands for; the inverse of `flatten`."""
+        dtype = spaces.flatten_space(self.action_space).dtype
+        return spaces.unflatten(self.action_space, np.asarray(flat).astype(dtype))

@@ -1,0 +1,40 @@
+"""Tensors on disk: safetensors written under a temporary name and renamed, so that a kill never leaves half a file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str] | None = None) -> None:
+    """Write tensors and a few strings; OSError that says what to do when the disk is too small."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = sum(value.nbytes for value in tensors.values())
+    free = shutil.disk_usage(path.parent).free
+    if free < size + (64 << 20):
+        raise OSError(
+            f"not enough space to save {path}: {size >> 20} MiB needed, {free >> 20} MiB free. "
+            "Free some space and start the same command again: it goes on from the last checkpoint"
+        )
+    temporary = path.with_suffix(".partial")
+    save_file({key: value.contiguous().cpu() for key, value in tensors.items()}, temporary, facts or {})
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and strings of a file; FileNotFoundError, or ValueError if it is damaged."""
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with safe_open(path, framework="pt", device=str(torch.device(device))) as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error

@@ -1,0 +1,53 @@
+"""What this machine can do: its matrix product rate, and the number format in which it is fastest."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+import torch
+
+
+def _seconds(device: torch.device, dtype: torch.dtype, size: int, repeats: int) -> float:
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    a @ b
+    wait()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        a @ b
+    wait()
+    return (time.perf_counter() - start) / repeats
+
+
+@lru_cache
+def matmul_flops(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> float:
+    """Floating point operations a second of a large matrix product on the device, measured."""
+    size = 8192 if device.type == "cuda" else 1024
+    return 2 * size**3 / min(_seconds(device, dtype, size, 3) for _ in range(3))
+
+
+@lru_cache
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 if the device multiplies matrices of the sizes used here faster in it than in float32."""
+    if device.type == "cuda":
+        return torch.bfloat16
+    measured = {dtype: min(_seconds(device, dtype, 256, 5) for _ in range(3)) for dtype in (torch.float32, torch.bfloat16)}
+    return min(measured, key=measured.__getitem__)
+
+
+def pick_device(name: str) -> torch.device:
+    """"auto" (CUDA if there is one, else the CPU) or a PyTorch device name; ValueError if it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}: use auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("this machine has no CUDA device: use --device cpu")
+    return device

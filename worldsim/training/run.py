@@ -1,0 +1,183 @@
+"""`worldsim train RECIPE`: record, train the tokenizer, encode, train the dynamics, save the World.
+
+Every stage leaves its result in the output directory and is skipped when it is there, so the same command started
+again goes on where the last one was stopped, however it was stopped. Needs neither av nor pygame.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from worldsim.data.batches import Batch, clip_batches, encode_store, frame_batches
+from worldsim.data.record import record_store
+from worldsim.data.store import FrameStore
+from worldsim.model.dynamics import Dynamics, DynamicsConfig
+from worldsim.model.forcing import ForcingConfig, dynamics_loss
+from worldsim.model.tokenizer import Tokenizer
+from worldsim.recipes import load_recipe
+from worldsim.recipes.recipe import Recipe
+from worldsim.spec import WorldSpec
+from worldsim.training.checkpoint import load_tensors, save_tensors
+from worldsim.training.loop import Phase, Training
+from worldsim.training.machine import pick_device
+from worldsim.world import Starts, World
+
+
+def train(
+    recipe: str | Recipe,
+    out: Path,
+    *,
+    device: str = "auto",
+    minutes: float | None = None,
+    data: Path | None = None,
+    tensorboard: bool = False,
+    show: bool = True,
+) -> Path:
+    """Make a World by a recipe (a name, a JSON file or a `Recipe`) in the directory `out`; returns the World's path.
+
+    minutes: scales all training budgets so that they add up to this; data: a recording (LeRobotDataset or frame store)
+    to train on instead of recording anew. Can be killed at any time and started again.
+    ValueError for an unknown recipe, an unfit checkpoint or recording; OSError when the disk is too small.
+    """
+    recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    if minutes is not None:
+        recipe = _scaled(recipe, minutes)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    target = pick_device(device)
+    train_part = partial(Training, directory=out, device=target, average=recipe.average, tensorboard=tensorboard, show=show)
+
+    store = _recording(recipe, out, data, show)
+    tokenizer = _train_tokenizer(recipe, store, out, target, train_part)
+    latents = _encode(tokenizer, store, out, target, show)
+    starts = _starts(recipe, store, tokenizer, out, target)
+    return _train_dynamics(recipe, store, latents, tokenizer, starts, out, target, train_part)
+
+
+def _scaled(recipe: Recipe, minutes: float) -> Recipe:
+    factor = minutes / sum(phase.minutes for phase in recipe.tokenizer_phases + recipe.dynamics_phases)
+
+    def scale(phases: list[Phase]) -> list[Phase]:
+        return [phase.model_copy(update={"minutes": phase.minutes * factor}) for phase in phases]
+
+    return recipe.model_copy(
+        update={"tokenizer_phases": scale(recipe.tokenizer_phases), "dynamics_phases": scale(recipe.dynamics_phases)}
+    )
+
+
+def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> FrameStore:
+    if data is None:
+        record_store(
+            recipe.env_id, recipe.frames, out / "frames", env_kwargs=recipe.env_kwargs, policy=recipe.policy,
+            seed=recipe.seed, episode_frames=recipe.episode_frames, progress=show,
+        )  # fmt: skip
+        return FrameStore.open(out / "frames")
+    if (data / "spec.json").exists():
+        return FrameStore.open(data)
+    from worldsim.data.lerobot import store_from_dataset  # needs av and pyarrow
+
+    if not (out / "frames" / "spec.json").exists():
+        store_from_dataset(data, out / "frames")
+    return FrameStore.open(out / "frames")
+
+
+def _train_tokenizer(recipe: Recipe, store: FrameStore, out: Path, device: torch.device, train_part) -> Tokenizer:  # type: ignore[no-untyped-def]
+    torch.manual_seed(recipe.seed)
+    tokenizer = Tokenizer(recipe.tokenizer).to(device)
+    finished = out / "tokenizer-final.safetensors"
+    if finished.exists():
+        tokenizer.load_state_dict(load_tensors(finished, device)[0])
+        return tokenizer.eval()
+    train_part(tokenizer, name="tokenizer").run(
+        recipe.tokenizer_phases,
+        loss=lambda phase: lambda batch: tokenizer.loss(batch["frames"], **phase.settings),
+        batches=lambda phase, seed: frame_batches(store, phase.batch, device, seed),
+    )
+    tokenizer.measure_latents(next(frame_batches(store, 1024, device, seed=0))["frames"])
+    save_tensors(finished, tokenizer.state_dict())
+    return tokenizer.eval()
+
+
+def _encode(tokenizer: Tokenizer, store: FrameStore, out: Path, device: torch.device, show: bool) -> np.ndarray:
+    """The latents of the recording, float16 (N, h, w, C), computed once and kept on disk."""
+    path = out / "latents.npy"
+    height, width = store.size
+    shape = (len(store.frames), height // 16, width // 16, tokenizer.config.latent_channels)
+    if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
+        temporary = out / "latents.partial.npy"
+        array = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+        with tqdm(total=shape[0], unit=" frames", desc="encoding", disable=not show) as bar:
+            for rows, latents in encode_store(tokenizer, store, device):
+                array[rows] = latents
+                bar.update(len(latents))
+        array.flush()
+        os.replace(temporary, path)
+    return np.load(path, mmap_mode="r")
+
+
+def _starts(recipe: Recipe, store: FrameStore, tokenizer: Tokenizer, out: Path, device: torch.device) -> Starts:
+    """Start contexts from seeds that are not in the recording; from the recording itself if it has no environment."""
+    path = out / "starts"
+    length = min(recipe.start_frames, recipe.context_length)
+    if not store.env_id:
+        held = store
+    else:
+        frames = recipe.starts * 2 * length
+        record_store(
+            store.env_id, frames, path, env_kwargs=store.env_kwargs, policy=recipe.policy, seed=recipe.start_seed,
+            episode_frames=2 * length, progress=False,
+        )  # fmt: skip
+        held = FrameStore.open(path)
+    latents, actions, captions = [], [], []
+    for episode in range(min(recipe.starts, len(held))):
+        first = int(held.starts[episode] + max(held.lengths[episode] - length, 0))
+        with torch.no_grad():
+            frames_here = torch.from_numpy(np.array(held.frames[first : first + length])).to(device)
+            latents.append(tokenizer.encode(frames_here).float().cpu())
+        actions.append(torch.from_numpy(np.array(held.actions[first : first + length - 1])))
+        captions.append(next(iter(held.captions(episode)), ""))
+    return Starts(torch.stack(latents), torch.stack(actions), captions)
+
+
+def _train_dynamics(
+    recipe: Recipe, store: FrameStore, latents: np.ndarray, tokenizer: Tokenizer, starts: Starts, out: Path,
+    device: torch.device, train_part,
+) -> Path:  # type: ignore[no-untyped-def]  # fmt: skip
+    forcing = [recipe.forcing.model_copy(update=phase.settings) for phase in recipe.dynamics_phases]
+    spec = WorldSpec(
+        name=recipe.name, size=store.size, fps=store.fps, action=store.action, context_length=recipe.context_length,
+        steps=recipe.steps, context_noise=recipe.context_noise, max_episode_steps=recipe.max_episode_steps,
+        simulator=store.env_id or None, simulator_kwargs=store.env_kwargs, description=recipe.description,
+        shortcut=forcing[-1].shortcut > 0,
+    )  # fmt: skip
+    config = DynamicsConfig(
+        **recipe.dynamics.model_dump(), latent_channels=recipe.tokenizer.latent_channels, action_dim=spec.action_dim,
+        policy_logits=spec.layout.logits,
+    )  # fmt: skip
+    torch.manual_seed(recipe.seed + 1)
+    dynamics = Dynamics(config).to(device)
+
+    def save_world(average: dict[str, Tensor]) -> None:
+        copy = Dynamics(config)
+        copy.load_state_dict({key: value.detach().cpu() for key, value in average.items()})
+        World(spec, tokenizer, copy, starts).save(out / "world")
+
+    def loss(phase: Phase):  # type: ignore[no-untyped-def]
+        settings = ForcingConfig.model_validate(recipe.forcing.model_dump() | phase.settings)
+        return lambda batch: dynamics_loss(dynamics, spec.layout, settings, **batch)
+
+    def batches(phase: Phase, seed: int) -> Iterator[Batch]:
+        return clip_batches(store, latents, phase.batch, phase.time, device, seed)
+
+    train_part(dynamics, name="dynamics", on_checkpoint=save_world).run(recipe.dynamics_phases, loss, batches)
+    print(f"The World is in {out / 'world'}", file=sys.stderr)
+    return out / "world"

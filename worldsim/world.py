@@ -1,0 +1,224 @@
+"""A World: trained weights and their spec, saved as safetensors and JSON, loaded by name or path.
+
+From here a `Simulation` is started. Nothing in this file knows how a World was trained.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+from worldsim.model.dynamics import Dynamics, DynamicsConfig
+from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
+from worldsim.spec import PATCH, WorldSpec
+from worldsim.training.checkpoint import load_tensors, save_tensors
+from worldsim.training.machine import fast_dtype, pick_device
+
+if TYPE_CHECKING:
+    from worldsim.simulation import Simulation
+
+WORLDS = Path(__file__).parent / "worlds"
+FORMAT = 1
+_WEIGHTS, _SPEC = "weights.safetensors", "spec.json"
+
+
+class UnknownWorldError(ValueError):
+    """There is no World of that name or at that path."""
+
+
+class WorldFile(BaseModel):
+    """What stands in a World's spec.json."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int
+    spec: WorldSpec
+    tokenizer: TokenizerConfig
+    dynamics: DynamicsConfig
+    start_captions: list[str]
+
+
+@dataclass
+class Starts:
+    """Start contexts: latents (starts, time, h, w, C), flat actions (starts, time - 1, action_dim), captions."""
+
+    latents: Tensor
+    actions: Tensor
+    captions: list[str]
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+
+class World:
+    """Tokenizer, dynamics and start contexts with the spec that says what they are for."""
+
+    def __init__(self, spec: WorldSpec, tokenizer: Tokenizer, dynamics: Dynamics, starts: Starts) -> None:
+        config = dynamics.config
+        if config.action_dim != spec.action_dim or config.policy_logits != spec.layout.logits:
+            raise ValueError(
+                f"the dynamics was built for actions of {config.action_dim} numbers and {config.policy_logits} logits, "
+                f"the spec's action space has {spec.action_dim} and {spec.layout.logits}"
+            )
+        if config.latent_channels != tokenizer.config.latent_channels:
+            raise ValueError(
+                f"the dynamics takes latents of {config.latent_channels} channels, "
+                f"the tokenizer makes {tokenizer.config.latent_channels}"
+            )
+        self.spec, self.tokenizer, self.dynamics, self.starts = spec, tokenizer, dynamics, starts
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Native (height, width) of a frame in pixels."""
+        return self.spec.size
+
+    @property
+    def device(self) -> torch.device:
+        return self.dynamics.no_action.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.dynamics.no_action.dtype
+
+    @classmethod
+    def random(
+        cls, spec: WorldSpec, tokenizer: TokenizerConfig | None = None, starts: int = 4, seed: int = 0, **sizes: Any
+    ) -> World:
+        """An untrained World, for tests and speed measurements; `sizes` are fields of `DynamicsConfig`."""
+        state = torch.random.get_rng_state()
+        torch.manual_seed(seed)
+        tokens = Tokenizer(tokenizer or TokenizerConfig())
+        channels = tokens.config.latent_channels
+        dynamics = Dynamics(
+            DynamicsConfig(**{"action_dim": spec.action_dim, "policy_logits": spec.layout.logits, "latent_channels": channels, **sizes})
+        )
+        for layer in (dynamics.to_latent, dynamics.heads, *(b.modulation.linear for b in dynamics.blocks)):
+            nn.init.normal_(layer.weight, std=0.02)  # zero at the start of training; here every input shall matter
+        time = min(spec.context_length, 8)
+        shape = (starts, time, spec.size[0] // PATCH, spec.size[1] // PATCH, channels)
+        actions = torch.zeros(starts, time - 1, spec.action_dim)
+        world = cls(spec, tokens, dynamics, Starts(torch.randn(shape), actions, [""] * starts))
+        torch.random.set_rng_state(state)
+        return world
+
+    def save(self, path: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
+        """Write weights.safetensors and spec.json into the directory `path`, each complete or not at all."""
+        path = Path(path)
+        tensors = {f"tokenizer.{key}": value for key, value in self.tokenizer.state_dict().items()}
+        tensors |= {f"dynamics.{key}": value for key, value in self.dynamics.state_dict().items()}
+        tensors |= {"starts.latents": self.starts.latents}
+        tensors = {key: value.to(dtype) for key, value in tensors.items()} | {"starts.actions": self.starts.actions.float()}
+        save_tensors(path / _WEIGHTS, tensors)
+        file = WorldFile(
+            format=FORMAT, spec=self.spec, tokenizer=self.tokenizer.config, dynamics=self.dynamics.config,
+            start_captions=self.starts.captions,
+        )  # fmt: skip
+        temporary = path / "spec.partial"
+        temporary.write_text(json.dumps(file.model_dump(mode="json"), indent=1, ensure_ascii=False), encoding="utf-8")
+        temporary.replace(path / _SPEC)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> World:
+        """Move this World to a device and number format, in place; returns it."""
+        device = torch.device(device)
+        for module in (self.tokenizer, self.dynamics):
+            module.to(device, dtype).eval().requires_grad_(False)
+        self.starts = Starts(self.starts.latents.to(device, dtype), self.starts.actions.to(device), self.starts.captions)
+        return self
+
+    def start(
+        self,
+        lanes: int = 1,
+        seed: int | Sequence[int] = 0,
+        *,
+        prompt: str | Sequence[str] | None = None,
+        context: np.ndarray | Tensor | None = None,
+        actions: np.ndarray | Tensor | None = None,
+        size: tuple[int, int] | None = None,
+        steps: int | None = None,
+    ) -> Simulation:
+        """Run this World: a Simulation of `lanes` lanes.
+
+        seed: an int (lane i gets seed + i) or one int a lane. A lane starts from one of the World's start contexts,
+        drawn by its seed; or from `prompt` (text, one for all or one a lane); or from `context`, uint8 frames
+        (T, H, W, 3) or (lanes, T, H, W, 3), with `actions`, the flat actions (T - 1, A) or (lanes, T - 1, A) between them.
+        size: (height, width) of the frames in pixels, multiples of 16 (default: that of the context, or native).
+        steps: denoising steps a frame. ValueError for arguments that do not fit.
+        """
+        from worldsim.simulation import Simulation
+
+        return Simulation(self, lanes, seed, prompt=prompt, context=context, actions=actions, size=size, steps=steps)
+
+
+def available_worlds() -> list[str]:
+    """Names of the Worlds that ship with the package."""
+    return sorted(path.parent.name for path in WORLDS.glob(f"*/{_SPEC}"))
+
+
+def find_world(name_or_path: str | Path) -> Path:
+    """The directory of a World; UnknownWorldError that lists the names there are."""
+    for path in (WORLDS / str(name_or_path), Path(name_or_path)):
+        if (path / _SPEC).is_file():
+            return path
+    known = ", ".join(available_worlds()) or "none ships with this installation"
+    raise UnknownWorldError(
+        f"there is no World {str(name_or_path)!r}: give the directory of a World that `worldsim train` wrote, "
+        f"or one of these names: {known}"
+    )
+
+
+def load(name_or_path: str | Path, device: str = "auto", dtype: str | torch.dtype = "auto") -> World:
+    """Load a World by name ("blocks") or directory; loaded once a process for each device and dtype.
+
+    device: "auto", "cpu", "cuda"; dtype: "auto" (what this device multiplies faster), "float32" or "bfloat16".
+    UnknownWorldError (a ValueError) if there is none; ValueError if its files are damaged or do not fit together.
+    """
+    target = pick_device(device)
+    if isinstance(dtype, str):
+        if dtype not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"dtype must be auto, float32 or bfloat16, got {dtype!r}")
+        dtype = fast_dtype(target) if dtype == "auto" else getattr(torch, dtype)
+    return _load(find_world(name_or_path).resolve(), target, dtype)
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, device: torch.device, dtype: torch.dtype) -> World:
+    try:
+        file = WorldFile.model_validate_json((path / _SPEC).read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path / _SPEC} is not a World's spec: {error}") from None
+    if file.format != FORMAT:
+        raise ValueError(f"{path} is a World of format {file.format}; this version of worldsim reads format {FORMAT}")
+    tensors, _ = load_tensors(path / _WEIGHTS)
+    with torch.device("meta"):
+        tokenizer, dynamics = Tokenizer(file.tokenizer), Dynamics(file.dynamics)
+    for part, module in (("tokenizer", tokenizer), ("dynamics", dynamics)):
+        weights = {key.removeprefix(f"{part}."): value for key, value in tensors.items() if key.startswith(f"{part}.")}
+        _check_weights(path, part, module, weights)
+        module.load_state_dict(weights, assign=True)
+    try:
+        starts = Starts(tensors["starts.latents"], tensors["starts.actions"], file.start_captions)
+    except KeyError as error:
+        raise ValueError(f"{path / _WEIGHTS} lacks {error}: it holds no start contexts") from None
+    return World(file.spec, tokenizer, dynamics, starts).to(device, dtype)
+
+
+def _check_weights(path: Path, part: str, module: nn.Module, weights: dict[str, Tensor]) -> None:
+    """ValueError that names both sides where the weights on disk do not fit the sizes in spec.json."""
+    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    have = {key: tuple(value.shape) for key, value in weights.items()}
+    differing = [key for key in sorted(wanted.keys() | have.keys()) if wanted.get(key) != have.get(key)]
+    if differing:
+        key = differing[0]
+        raise ValueError(
+            f"the weights in {path / _WEIGHTS} do not fit the sizes in {_SPEC}: {part}.{key} is {have.get(key, 'missing')} in "
+            f"the file, but {_SPEC} describes {wanted.get(key, 'no such tensor')} ({len(differing)} of {len(wanted)} differ)"
+        )
