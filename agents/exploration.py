@@ -93,9 +93,14 @@ class _Drift:
         return np.clip(value, self._space.low, self._space.high).astype(self._space.dtype)
 
 
+def _is_blocks_sim(env: gym.Env) -> bool:
+    # A World learned from it has the same action space, but cannot say where the player is and what is in the way.
+    return is_blocks_action_space(env.action_space) and hasattr(env.unwrapped, "block_map")
+
+
 def _blocks(env: gym.Env, rng: np.random.Generator) -> Policy:
-    if not is_blocks_action_space(env.action_space):
-        raise ValueError(f"the policy 'blocks' needs the action space of worldsim/BlocksSim-v0, not {env.action_space}")
+    if not _is_blocks_sim(env):
+        raise ValueError(f"the policy 'blocks' is for worldsim/BlocksSim-v0, not for {env}")
     return BlocksExplorer(rng)
 
 
@@ -104,7 +109,7 @@ def _random(env: gym.Env, rng: np.random.Generator) -> Policy:
 
 
 def _auto(env: gym.Env, rng: np.random.Generator) -> Policy:
-    return (_blocks if is_blocks_action_space(env.action_space) else _random)(env, rng)
+    return (_blocks if _is_blocks_sim(env) else _random)(env, rng)
 
 
 POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {

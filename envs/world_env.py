@@ -54,7 +54,7 @@ class WorldEnv(gym.Env[Frames, Any], EzPickle):
         size: (height, width) of a frame in pixels, multiples of 16; the World's own unless given.
         steps: Denoising steps a frame (K); the World's own unless given.
         device: "auto" (CUDA if there is one), "cpu" or "cuda".
-        dtype: "auto" measures what is fast here; or the name of a torch dtype.
+        dtype: "float32", "bfloat16", or "auto": which of them is faster here is measured once a process.
         output: "numpy", or "torch" for frames that stay on the device (make it with disable_env_checker=True).
         render_mode: None or "rgb_array".
 

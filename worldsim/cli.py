@@ -116,26 +116,29 @@ def train(
     device: Device = "auto",
     minutes: float | None = None,
     data: Path | None = None,
+    tensorboard: bool = False,
 ) -> None:
     """Train a World by a recipe: tokenizer, then dynamics; the same command continues after a stop.
 
     Example: `worldsim train blocks --minutes 30`
 
     Args:
-        recipe: Name of a recipe in worldsim/recipes.
+        recipe: Name of a recipe in worldsim/recipes, or a JSON file of one.
         out: Directory of checkpoints and of the trained World; runs/RECIPE unless given.
         device: "auto" takes a CUDA device if there is one.
-        minutes: Stop after this many minutes with a checkpoint; the recipe's own length unless given.
+        minutes: How long to train in all; the recipe's own length unless given.
         data: A recording to train on; the recipe records what it needs unless given.
+        tensorboard: Write curves for TensorBoard too (needs the extra worldsim[tensorboard]).
     """
     from worldsim.training.run import train
 
-    train(recipe, out or Path("runs") / recipe, device=device, minutes=minutes, data=data)
+    out = out or Path("runs") / Path(recipe).stem
+    train(recipe, out, device=device, minutes=minutes, data=data, tensorboard=tensorboard)
 
 
 @app.command(name="eval")
 def evaluate(
-    world: str = "blocks", /, *, starts: int = 24, seed: int = 1_000_000, out: Path = Path("runs/eval")
+    world: str = "blocks", /, *, starts: int = 24, seed: int = 7_000_000, out: Path = Path("runs/eval")
 ) -> None:
     """Score a World's predictions on held-out seeds of its simulator, beside copy-last, no-op and tokenizer-only.
 
@@ -145,7 +148,7 @@ def evaluate(
         world: Name or path of the World.
         starts: How many places to start from.
         seed: First held-out seed of the simulator; recordings use lower ones.
-        out: Directory for the figures (JSON) and the contact sheet of truth beside prediction.
+        out: Directory for the figures (JSON) and the contact sheets of truth beside prediction.
     """
     from worldsim.probes.prediction import evaluate
 

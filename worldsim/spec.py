@@ -16,9 +16,7 @@ from gymnasium import spaces
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from worldsim.model.policy import ActionLayout, Segment
-
-PATCH = 16  # pixels that one token covers: frame heights and widths are multiples of it
-
+from worldsim.model.tokenizer import PATCH
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
     """Return `size` = (height, width) in pixels as ints; ValueError unless both are positive multiples of 16."""

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 from numba import njit
-
-from worldsim.envs.blocks.sky import FAST, FOG_END, LIGHT, fog_amount, haze
+from worldsim.envs.blocks.rays import hit_box, nonzero
+from worldsim.envs.blocks.sky import FOG_END, LIGHT, PURE, fog_amount, haze
 from worldsim.envs.blocks.textures import sample
 
 # Per kind up to 10 boxes in the body's frame (x right, y up, z forward; feet at 0): centre, half size, colour, and how
@@ -17,9 +17,7 @@ _EYE = (24, 22, 26)
 
 def _legs(x: float, z: float, half: float, height: float, colour: tuple[int, int, int]) -> list[tuple[float, ...]]:
     size = (half, height / 2, half)
-    return [
-        (sx * x, height / 2, sz * z, *size, *colour, float(sx * sz)) for sx in (-1, 1) for sz in (-1, 1)
-    ]
+    return [(sx * x, height / 2, sz * z, *size, *colour, float(sx * sz)) for sx in (-1, 1) for sz in (-1, 1)]
 
 
 def _eyes(x: float, y: float, z: float) -> list[tuple[float, ...]]:
@@ -64,34 +62,7 @@ for _kind, _boxes in enumerate(_BOXES):
     BODIES[_kind, : len(_boxes)] = _boxes
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", inline="always")
-def hit_box(
-    ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, hx: float, hy: float, hz: float
-) -> tuple[float, int]:
-    """Distance at which a ray from (ox, oy, oz) enters a box of half size (hx, hy, hz) around 0, and the axis; -1: never.
-
-    No component of the direction may be 0.
-    """
-    ix, iy, iz = 1.0 / dx, 1.0 / dy, 1.0 / dz
-    ax, ay, az = hx * abs(ix), hy * abs(iy), hz * abs(iz)
-    nx, ny, nz = -ox * ix, -oy * iy, -oz * iz
-    enter = max(nx - ax, ny - ay, nz - az)
-    leave = min(nx + ax, ny + ay, nz + az)
-    if enter > leave or enter <= 0.0:
-        return -1.0, 0
-    if enter == nx - ax:
-        return enter, 0
-    if enter == ny - ay:
-        return enter, 1
-    return enter, 2
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy", _nrt=False)
-def _nonzero(x: float) -> float:
-    return x if abs(x) > 1e-9 else 1e-9
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy", _nrt=False)
+@njit(**PURE)
 def draw_animals(
     frame: np.ndarray, depth: np.ndarray, ids: np.ndarray, index: np.ndarray, animals: np.ndarray, bodies: np.ndarray,
     air: np.ndarray, eye: np.ndarray, basis: np.ndarray, focal: float, span_x: int, span_z: int,
@@ -138,7 +109,7 @@ def draw_animals(
                 wx = (sx * basis[0, 0] + sy * basis[1, 0] + basis[2, 0]) * scale
                 wy = (sx * basis[0, 1] + sy * basis[1, 1] + basis[2, 1]) * scale
                 wz = (sx * basis[0, 2] + sy * basis[1, 2] + basis[2, 2]) * scale
-                dx, dy, dz = _nonzero(-wx * cosine - wz * sine), _nonzero(wy), _nonzero(-wx * sine + wz * cosine)
+                dx, dy, dz = nonzero(-wx * cosine - wz * sine), nonzero(wy), nonzero(-wx * sine + wz * cosine)
                 along = -(ox * dx + (oy - 0.7) * dy + oz * dz)
                 away = ox * ox + (oy - 0.7) * (oy - 0.7) + oz * oz - along * along
                 if away > reach * reach:
@@ -149,8 +120,9 @@ def draw_animals(
                         break
                     shift = boxes[b, 2] + boxes[b, 9] * stride
                     t, axis = hit_box(
-                        ox - boxes[b, 0], oy - boxes[b, 1], oz - shift, dx, dy, dz, boxes[b, 3], boxes[b, 4], boxes[b, 5]
-                    )
+                        ox - boxes[b, 0], oy - boxes[b, 1], oz - shift, dx, dy, dz,
+                        boxes[b, 3], boxes[b, 4], boxes[b, 5],
+                    )  # fmt: skip
                     if 0.05 < t < best:
                         best, best_box, best_axis = t, b, axis
                 if best_box < 0:
@@ -166,9 +138,9 @@ def draw_animals(
                 index[i, j] = n
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", _nrt=False)
+@njit(**PURE)
 def draw_hand(frame: np.ndarray, textures: np.ndarray, held: int, swing: float, air: np.ndarray, focal: float) -> None:
-    """Draw the block in hand as a small cube at the lower right; it moves inwards and tips over as `swing` runs 0..1."""
+    """Draw the block in hand, a small cube at the lower right that moves inwards and tips over as `swing` runs 0..1."""
     height, width = frame.shape[0], frame.shape[1]
     arc = math.sin(math.pi * swing)
     half = 0.125
@@ -194,11 +166,13 @@ def draw_hand(frame: np.ndarray, textures: np.ndarray, held: int, swing: float, 
                 dy, dz = sy * cp - sp, sy * sp + cp
                 ox, oz2 = -px * ct + oz * st, px * st + oz * ct
                 dx, dz2 = sx * ct + dz * st, -sx * st + dz * ct
-                dx, dy, dz2 = _nonzero(dx), _nonzero(dy), _nonzero(dz2)
+                dx, dy, dz2 = nonzero(dx), nonzero(dy), nonzero(dz2)
                 t, axis = hit_box(ox, oy, oz2, dx, dy, dz2, half, half, half)
                 if t <= 0.0:
                     continue
-                x, y, z = 0.5 + 0.5 * (ox + t * dx) / half, 0.5 + 0.5 * (oy + t * dy) / half, 0.5 + 0.5 * (oz2 + t * dz2) / half
+                x = 0.5 + 0.5 * (ox + t * dx) / half
+                y = 0.5 + 0.5 * (oy + t * dy) / half
+                z = 0.5 + 0.5 * (oz2 + t * dz2) / half
                 if axis == 1:
                     u, v, face, shade = x, z, 0, 1.0
                 elif axis == 0:
@@ -217,7 +191,7 @@ def draw_hand(frame: np.ndarray, textures: np.ndarray, held: int, swing: float, 
                 frame[i, j, 2] = np.uint8(min(255.0, frame[i, j, 2] * keep + 0.25 * blue * air[LIGHT + 2] + 0.5))
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", _nrt=False)
+@njit(**PURE)
 def draw_crosshair(frame: np.ndarray) -> None:
     """Lighten (or, over bright ground, darken) the pixels in the middle."""
     height, width = frame.shape[0], frame.shape[1]

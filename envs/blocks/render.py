@@ -10,16 +10,27 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-
-from worldsim.envs.blocks.blocks import AIR, FLOWER, GLASS, ICE, WATER
-from worldsim.envs.blocks.figures import BODIES, draw_animals, draw_crosshair, draw_hand, hit_box
-from worldsim.envs.blocks.sky import AIR_SIZE, FAST, FOG_END, LIGHT, draw_falling, fill_air, fog_amount, haze, sky
+from worldsim.envs.blocks.blocks import AIR, FLOWER, GLASS, WATER
+from worldsim.envs.blocks.figures import BODIES, draw_animals, draw_crosshair, draw_hand
+from worldsim.envs.blocks.rays import highest_block, march, nonzero, raycast
+from worldsim.envs.blocks.sky import (
+    AIR_SIZE,
+    COMPILED,
+    FOG_END,
+    LIGHT,
+    PURE,
+    draw_falling,
+    fill_air,
+    fog_amount,
+    haze,
+    sky,
+)
 from worldsim.envs.blocks.textures import CLOUDS, TEXTURES, TINTS, sample
+
+__all__ = ["ANIMAL_ID", "FOV_DEGREES", "Rendering", "raycast", "render", "view_direction"]
 
 FOV_DEGREES = 70.0  # vertical
 ANIMAL_ID = 255  # in `ids`, where an animal is seen
-
-Hit = tuple[float, int, int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -44,160 +55,17 @@ def view_direction(yaw: float, pitch: float) -> np.ndarray:
     return np.array([-math.sin(a) * math.cos(b), -math.sin(b), math.cos(a) * math.cos(b)])
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy")
-def _highest(words: np.ndarray) -> int:
-    """The highest y with a block anywhere, -1 if there is none; words: the voxels as uint64 (X, Y, Z / 8)."""
-    highest = -1
-    for x in range(words.shape[0]):
-        for y in range(words.shape[1] - 1, highest, -1):
-            some = np.uint64(0)
-            for z in range(words.shape[2]):
-                some |= words[x, y, z]
-            if some != 0:
-                highest = y
-                break
-    return highest
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy", _nrt=False)
-def _fill_top(words: np.ndarray, tops: np.ndarray, highest: int, cell_x: int, cell_z: int) -> int:
-    """Find, and keep in `tops`, the highest y with a block in an 8 x 8 cell of columns, -1 if there is none."""
-    cell_x &= tops.shape[0] - 1
-    cell_z &= tops.shape[1] - 1
-    top = -1
-    for y in range(highest, -1, -1):
-        some = np.uint64(0)
-        for x in range(cell_x * 8, cell_x * 8 + 8):
-            some |= words[x, y, cell_z]
-        if some != 0:
-            top = y
-            break
-    tops[cell_x, cell_z] = top
-    return top
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy", _nrt=False)
-def _hit_flower(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int]:
-    """Where a ray meets a flower (a stem and a head) in a cell, with the origin relative to the cell's corner."""
-    head, head_axis = hit_box(ox - 0.5, oy - 0.52, oz - 0.5, dx, dy, dz, 0.17, 0.13, 0.17)
-    stem, stem_axis = hit_box(ox - 0.5, oy - 0.2, oz - 0.5, dx, dy, dz, 0.05, 0.2, 0.05)
-    if head > 0.0 and (stem <= 0.0 or head < stem):
-        return head, head_axis
-    return stem, stem_axis
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy", _nrt=False, inline="always")
-def _march(
-    voxels: np.ndarray, words: np.ndarray, tops: np.ndarray, ex: float, ey: float, ez: float, dx: float, dy: float, dz: float,
-    t: float, x: int, y: int, z: int, limit: float, medium: int, highest: int,
-) -> Hit:  # fmt: skip
-    """From the voxel (x, y, z), entered at distance t, along the ray to the first voxel that is not `medium`.
-
-    Returns (distance, x, y, z, axis of the face, block), block -1 if nothing comes before `limit`. x and z are not
-    wrapped. No block of the world lies above `highest`. Cells of 8 x 8 columns whose blocks all lie below the ray are crossed in one leap.
-    """
-    mask_x, mask_z, height = voxels.shape[0] - 1, voxels.shape[2] - 1, voxels.shape[1]
-    cell_mask_x, cell_mask_z = tops.shape[0] - 1, tops.shape[1] - 1
-    sx, sy, sz = (1 if dx > 0.0 else -1), (1 if dy > 0.0 else -1), (1 if dz > 0.0 else -1)
-    ix, iy, iz = 1.0 / dx, 1.0 / dy, 1.0 / dz
-    step_x, step_y, step_z = abs(ix), abs(iy), abs(iz)
-    next_x = (x + (1 if sx > 0 else 0) - ex) * ix
-    next_y = (y + (1 if sy > 0 else 0) - ey) * iy
-    next_z = (z + (1 if sz > 0 else 0) - ez) * iz
-    axis = 0
-    leap = medium == AIR
-    cell_x, cell_z, top = x, z, height
-    if leap:
-        top = tops[(x >> 3) & cell_mask_x, (z >> 3) & cell_mask_z]
-        if top == -2:
-            top = _fill_top(words, tops, highest, x >> 3, z >> 3)
-    while True:
-        if leap and y > top:
-            if y > highest and sy > 0:
-                return t, x, y, z, axis, -1
-            left_x = 7 - (x & 7) if sx > 0 else x & 7
-            left_z = 7 - (z & 7) if sz > 0 else z & 7
-            leave_x, leave_z = next_x + left_x * step_x, next_z + left_z * step_z
-            sink = next_y + (y - 1 - top) * step_y if sy < 0 else 1e9
-            if y > highest:  # nothing at all before the ray has come down
-                sink = next_y + (y - 1 - highest) * step_y
-                leave_x = leave_z = 1e9
-                top = highest
-            if leave_x < leave_z and leave_x < sink:
-                axis, t = 0, leave_x
-                x += sx * (left_x + 1)
-                next_x += (left_x + 1) * step_x
-            elif leave_z < sink:
-                axis, t = 2, leave_z
-                z += sz * (left_z + 1)
-                next_z += (left_z + 1) * step_z
-            else:
-                axis, t = 1, sink
-                next_y += (y - top) * step_y
-                y = top
-            if t > limit:
-                return t, x, y, z, axis, -1
-            if axis != 0 and next_x < t:
-                count = int((t - next_x) * abs(dx)) + 1
-                x += sx * count
-                next_x += count * step_x
-            if axis != 1 and next_y < t:
-                count = int((t - next_y) * abs(dy)) + 1
-                y += sy * count
-                next_y += count * step_y
-            if axis != 2 and next_z < t:
-                count = int((t - next_z) * abs(dz)) + 1
-                z += sz * count
-                next_z += count * step_z
-        else:
-            # Which face comes next is hard to foresee, so this step has no branches.
-            t = min(next_x, next_y, next_z)
-            axis = 0 if t == next_x else (1 if t == next_y else 2)
-            x += sx if axis == 0 else 0
-            y += sy if axis == 1 else 0
-            z += sz if axis == 2 else 0
-            next_x += step_x if axis == 0 else 0.0
-            next_y += step_y if axis == 1 else 0.0
-            next_z += step_z if axis == 2 else 0.0
-        if t > limit:
-            return t, x, y, z, axis, -1
-        if leap and ((x ^ cell_x) | (z ^ cell_z)) & -8 != 0:
-            cell_x, cell_z = x, z
-            top = tops[(x >> 3) & cell_mask_x, (z >> 3) & cell_mask_z]
-            if top == -2:
-                top = _fill_top(words, tops, highest, x >> 3, z >> 3)
-        if 0 <= y < height:
-            # Unsigned, because numba tests every signed index for being negative.
-            block = int(voxels[np.uint64(x & mask_x), np.uint64(y), np.uint64(z & mask_z)])
-        elif y < 0 or sy > 0:
-            return t, x, y, z, axis, -1
-        else:
-            block = AIR
-        if block != medium:
-            if block != FLOWER:
-                return t, x, y, z, axis, block
-            petal, petal_axis = _hit_flower(ex - x, ey - y, ez - z, dx, dy, dz)
-            if petal > 0.0:
-                return petal, x, y, z, petal_axis, block
-            if medium != AIR:
-                return t, x, y, z, axis, AIR
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy", inline="always")
-def _unzero(x: float) -> float:
-    return x if abs(x) > 1e-9 else 1e-9
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy", _nrt=False)
+@njit(**PURE)
 def _draw_voxels(
-    voxels: np.ndarray, words: np.ndarray, highest: int, tops: np.ndarray, eye: np.ndarray, basis: np.ndarray, focal: float, tick: int, target: np.ndarray,
+    voxels: np.ndarray, words: np.ndarray, highest: int, tops: np.ndarray,
+    eye: np.ndarray, basis: np.ndarray, focal: float, tick: int, target: np.ndarray,
     air: np.ndarray, textures: np.ndarray, tints: np.ndarray, clouds: np.ndarray,
     frame: np.ndarray, depth: np.ndarray, ids: np.ndarray,
 ) -> None:  # fmt: skip
     height, width = depth.shape
     mask_x, mask_z = voxels.shape[0] - 1, voxels.shape[2] - 1
     ex, ey, ez = eye[0], eye[1], eye[2]
-    start_x, start_y, start_z = int(math.floor(ex)), int(math.floor(ey)), int(math.floor(ez))
+    start_x, start_y, start_z = math.floor(ex), math.floor(ey), math.floor(ez)
     inside = AIR
     if 0 <= start_y < voxels.shape[1]:
         inside = int(voxels[start_x & mask_x, start_y, start_z & mask_z])
@@ -209,9 +77,9 @@ def _draw_voxels(
         for j in range(width):
             sx = (j + 0.5 - 0.5 * width) / focal
             scale = 1.0 / math.sqrt(1.0 + sx * sx + sy * sy)
-            dx = _unzero((sx * basis[0, 0] + sy * basis[1, 0] + basis[2, 0]) * scale)
-            dy = _unzero((sx * basis[0, 1] + sy * basis[1, 1] + basis[2, 1]) * scale)
-            dz = _unzero((sx * basis[0, 2] + sy * basis[1, 2] + basis[2, 2]) * scale)
+            dx = nonzero((sx * basis[0, 0] + sy * basis[1, 0] + basis[2, 0]) * scale)
+            dy = nonzero((sx * basis[0, 1] + sy * basis[1, 1] + basis[2, 1]) * scale)
+            dz = nonzero((sx * basis[0, 2] + sy * basis[1, 2] + basis[2, 2]) * scale)
             red = green = blue = 0.0  # what has been seen so far, and how much still shines through it
             through = 1.0
             first, distance = AIR, math.inf
@@ -222,7 +90,9 @@ def _draw_voxels(
             for _surface in range(16):
                 if medium == WATER:
                     limit = min(air[FOG_END], water_from + (20.0 if inside == WATER else 9.0))
-                t, x, y, z, axis, block = _march(voxels, words, tops, ex, ey, ez, dx, dy, dz, t, x, y, z, limit, medium, highest)
+                t, x, y, z, axis, block = march(
+                    voxels, words, tops, ex, ey, ez, dx, dy, dz, t, x, y, z, limit, medium, highest
+                )
                 wet = 0.0
                 if medium == WATER:
                     wet = min(1.0, (t - water_from) / (20.0 if inside == WATER else 9.0))
@@ -308,7 +178,7 @@ def _draw_voxels(
                 if fog > 0.004:
                     fr, fg, fb = haze(air, dx, dy, dz)
                     r, g, b = r + (fr - r) * fog, g + (fg - g) * fog, b + (fb - b) * fog
-                    if block == WATER or block == GLASS:
+                    if block in (WATER, GLASS):
                         opaque += (1.0 - opaque) * fog
                 if first == AIR:
                     first, distance = block, t
@@ -330,7 +200,7 @@ def _draw_voxels(
             ids[i, j] = first
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy")
+@njit(**COMPILED)
 def _render(
     voxels: np.ndarray, eye: np.ndarray, yaw: float, pitch: float, focal: float, time: float, weather: int, tick: int,
     animals: np.ndarray, target: np.ndarray, held: int, swing: float,
@@ -352,7 +222,8 @@ def _render(
     place[1] = eye[1]
     place[2] = eye[2] - voxels.shape[2] * math.floor(eye[2] / voxels.shape[2])
     _draw_voxels(
-        voxels, words, _highest(words), tops, place, basis, focal, tick, target, air, textures, tints, clouds, frame, depth, ids
+        voxels, words, highest_block(words), tops, place, basis, focal, tick, target,
+        air, textures, tints, clouds, frame, depth, ids,
     )  # fmt: skip
     index[:] = -1
     draw_animals(
@@ -400,35 +271,3 @@ def render(
         TEXTURES, TINTS, CLOUDS, BODIES, frame, depth, ids, index,
     )  # fmt: skip
     return Rendering(frame, depth, ids, index)
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy")
-def raycast(
-    voxels: np.ndarray, eye: np.ndarray, direction: np.ndarray, reach: float
-) -> tuple[bool, int, int, int, int, int, int, float]:
-    """The first block a ray meets, passing through air and water, as it is drawn (a flower is small).
-
-    voxels: as for render(). eye, direction: float64 (3,), direction of any length but 0. reach: blocks. Returns (hit,
-    x, y, z, nx, ny, nz, distance): the block with x and z wrapped, the normal of the face met, and how far away it is;
-    (False, 0, 0, 0, 0, 0, 0, inf) if there is none within reach. The voxel the eye stands in is passed over.
-    """
-    length = math.sqrt(direction[0] ** 2 + direction[1] ** 2 + direction[2] ** 2)
-    dx, dy, dz = _unzero(direction[0] / length), _unzero(direction[1] / length), _unzero(direction[2] / length)
-    mask_x, mask_z = voxels.shape[0] - 1, voxels.shape[2] - 1
-    tops = np.full((voxels.shape[0] // 8, voxels.shape[2] // 8), voxels.shape[1], dtype=np.int64)
-    highest, words = voxels.shape[1], voxels.view(np.uint64)
-    t, x, y, z = 0.0, int(math.floor(eye[0])), int(math.floor(eye[1])), int(math.floor(eye[2]))
-    medium = AIR
-    if 0 <= y < voxels.shape[1]:
-        medium = int(voxels[x & mask_x, y, z & mask_z])
-    while True:
-        t, x, y, z, axis, block = _march(voxels, words, tops, eye[0], eye[1], eye[2], dx, dy, dz, t, x, y, z, reach, medium, highest)
-        if block < 0:
-            return False, 0, 0, 0, 0, 0, 0, math.inf
-        if block != AIR and block != WATER:
-            break
-        medium = block
-    nx = (-1 if dx > 0.0 else 1) if axis == 0 else 0
-    ny = (-1 if dy > 0.0 else 1) if axis == 1 else 0
-    nz = (-1 if dz > 0.0 else 1) if axis == 2 else 0
-    return True, x & mask_x, y, z & mask_z, nx, ny, nz, t

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-
 from worldsim.envs.blocks.blocks import BLOCK_ID, BLOCK_NAMES
 
 SIDE = 16
@@ -108,7 +107,8 @@ def _draw(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         face = _flat((164, 82, 66), 0.0, 13, edge=1.0)
         for course in range(4):
             columns = (np.arange(SIDE) + 4 * (course % 2)) // 8
-            face[4 * course : 4 * course + 4, :, :3] *= (1.0 + 0.07 * lattice(4, 4, 134)[course, columns])[None, :, None]
+            shades = 1.0 + 0.07 * lattice(4, 4, 134)[course, columns]
+            face[4 * course : 4 * course + 4, :, :3] *= shades[None, :, None]
             face[4 * course : 4 * course + 4, (7 + 4 * (course % 2)) % 8 :: 8, :3] = (198, 180, 168)
             face[4 * course + 3, :, :3] = (198, 180, 168)
         return face, face, face

@@ -126,9 +126,9 @@ def test_pause_stands_still_and_a_dot_makes_one_step(make_game: Any) -> None:
     game.tap(pygame.K_o)
     game.tick(3)
     assert game.player.ticks == 2
-    game.tap(pygame.K_PERIOD)
+    game.key(pygame.K_PERIOD)
     game.tick(3)
-    assert game.player.ticks == 3
+    assert game.player.ticks == 3  # one step, however long the key is held
     game.tap(pygame.K_o)
     game.tick()
     assert game.player.ticks == 4
@@ -160,6 +160,27 @@ def test_v_records_a_playable_video(make_game: Any, tmp_path: Path) -> None:
     game.tick(2)
     (video,) = tmp_path.glob("*.mp4")
     assert len(Clip.load(video)) == 8  # the frame at the first V and seven ticks
+
+
+@pytest.mark.parametrize("key", [pygame.K_p, pygame.K_v])
+def test_a_place_that_cannot_be_written_does_not_end_the_game(make_game: Any, tmp_path: Path, key: int) -> None:
+    game = make_game()
+    game.tick()
+    before = pygame.surfarray.array3d(pygame.display.get_surface())
+    (tmp_path / "file").write_text("not a folder")
+    game.player.folder = tmp_path / "file" / "within"
+    game.tap(key)
+    game.tick()
+    assert game.window.open
+    assert game.player.recording_seconds is None
+    assert not np.array_equal(before[:, -60:], pygame.surfarray.array3d(pygame.display.get_surface())[:, -60:])
+
+
+def test_a_window_closed_while_loading_stays_closed(make_game: Any) -> None:
+    game = make_game()
+    pygame.event.post(pygame.event.Event(pygame.QUIT))
+    game.window.play(game.player, Keymap(game.session.space))
+    assert game.player.ticks == 0
 
 
 def test_f3_shows_figures(make_game: Any) -> None:

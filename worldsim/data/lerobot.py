@@ -161,7 +161,7 @@ class EpisodeDataset:
         path = data_file(self.directory, number)
         rows = read_parquet(path).slice(first, length)
         frames = read_video(video_file(self.directory, number), first, length)
-        if rows.num_rows != length or zlib.crc32(frames) != line["frames_crc32"]:
+        if rows.num_rows != length or zlib.crc32(frames.data) != line["frames_crc32"]:
             raise ValueError(
                 f"episode {index} of {self.directory} is damaged: {path} or its video does not hold what was recorded. "
                 "Delete them and record with the same settings again"

@@ -168,7 +168,7 @@ class DatasetWriter:
             "length": len(episode),
             "seed": episode.seed,
             "captions": episode.captions,
-            "frames_crc32": zlib.crc32(np.ascontiguousarray(episode.frames)),
+            "frames_crc32": zlib.crc32(np.ascontiguousarray(episode.frames).data),
             "data/chunk_index": place["chunk_index"],
             "data/file_index": place["file_index"],
             "dataset_from_index": first + row,

@@ -54,9 +54,10 @@ def run_units(make_work: Callable[[], Work], units: Iterable[int], workers: int)
             connection.send(next(waiting))
         busy = set(pipes)
         while busy:
-            for ready in multiprocessing.connection.wait(list(busy)):
+            reports: list[Any] = multiprocessing.connection.wait(list(busy))
+            for ready in reports:
                 try:
-                    unit, result, error = ready.recv()  # type: ignore[union-attr]
+                    unit, result, error = ready.recv()
                 except (EOFError, ConnectionResetError):
                     pipes[ready].join()
                     raise RuntimeError(
@@ -69,7 +70,7 @@ def run_units(make_work: Callable[[], Work], units: Iterable[int], workers: int)
                 if following is None:
                     busy.discard(ready)
                 else:
-                    ready.send(following)  # type: ignore[union-attr]
+                    ready.send(following)
                 yield unit, result
     finally:
         for connection, process in pipes.items():

@@ -26,7 +26,7 @@ class DynamicsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    latent_channels: int = 48
+    latent_channels: int = 64
     action_dim: int
     policy_logits: int = Field(description="outputs of the next-action head, see worldsim.model.policy")
     channels: int = 256

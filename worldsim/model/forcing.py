@@ -23,10 +23,10 @@ class ForcingConfig(BaseModel):
 
     shared: float = Field(default=0.15, description="share of clips with one noise level for all frames")
     context: float = Field(default=0.15, description="share of clips whose first frames are clean and the rest noisy")
-    remembered: float = Field(default=0.35, description="in other clips, share of frames with almost no noise (memory)")
-    pure_noise: float = Field(default=0.3, description="share of noisy frames that start from noise alone")
+    remembered: float = Field(default=0.25, description="in other clips, share of frames with almost no noise (memory)")
+    pure_noise: float = Field(default=0.5, description="share of noisy frames that start from noise alone")
     bidirectional: float = Field(default=0.0, description="share of batches trained with the open temporal mask")
-    previous_noise: float = Field(default=0.2, description="highest noise level of the clean previous frame")
+    previous_noise: float = Field(default=0.05, description="most noise that is added to the frame before")
     drop_action: float = 0.08
     drop_text: float = 0.15
     shortcut: float = Field(default=0.0, ge=0, le=1, description="share of the clips of a batch with bootstrap targets")
@@ -93,7 +93,9 @@ def dynamics_loss(
     led_here = F.pad(scaled[:, :-1], (0, 0, 1, 0))
     text = torch.where(torch.rand(batch, 1, device=device) >= config.drop_text, text, 0)
     before = F.pad(latents[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
-    before = mix(before, torch.randn_like(before), config.previous_noise * torch.rand(batch, time, device=device))
+    # Added, not mixed in: the network is not told how much, and shrunk inputs would teach it to amplify every frame.
+    amount = config.previous_noise * torch.rand(batch, time, 1, 1, 1, device=device)
+    before = before + amount * torch.randn_like(before)
     has_before = (torch.arange(time, device=device) > 0).expand(batch, -1)
 
     def predict(first: int, noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:

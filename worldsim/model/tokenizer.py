@@ -1,7 +1,12 @@
 """The tokenizer: frames <-> latents, 16x smaller in height and width, one frame at a time.
 
-A two-stage vision transformer: 8-pixel patches through a few narrow layers, a 2x2 merge, wider layers, and back.
-Positions are rotary and centred, so any height and width that are multiples of 16 work.
+Encoding is linear: the leading principal components of 16x16 patches, found in closed form. Decoding starts from their
+linear inverse, to which a small vision transformer adds what the components lack (edges, texture, seams).
+
+Why linear: on the block world 48 principal components gave 28.6 dB after a second, a two-stage vision transformer
+encoder and decoder 24.8 dB after twelve minutes on one core. When the picture shifts, linear latents shift smoothly,
+which is what the dynamics must learn first; and the encoder costs next to nothing. Positions are rotary and centred,
+so any height and width that are multiples of 16 work.
 """
 
 from __future__ import annotations
@@ -14,51 +19,67 @@ from torch import Tensor, nn
 
 from worldsim.model.layers import Block, Linear, rotation_in_space
 
+PATCH = 16  # pixels in height and width that one token covers
+_PIXELS = PATCH * PATCH * 3
+
 
 class TokenizerConfig(BaseModel):
     """Sizes of a tokenizer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    latent_channels: int = 48
-    fine_channels: int = 128  # width of the layers over 8-pixel patches; a multiple of 4 * heads
-    fine_layers: int = 2
-    channels: int = 256  # width of the layers over 16-pixel patches
+    latent_channels: int = 64
+    channels: int = 256  # width of the decoder's layers over 16-pixel patches
     layers: int = 3
+    fine_channels: int = 128  # width of its layers over 8-pixel patches
+    fine_layers: int = 2
     head_dim: int = 64
 
 
 class Tokenizer(nn.Module):
     """Frames (batch, H, W, 3), uint8 or float in [0, 1], to latents (batch, H/16, W/16, C) and back.
 
-    Latents are shifted and scaled to mean 0 and variance 1 in every channel once `measure_latents` has been called.
+    `fit` finds the encoder from frames; then the decoder can be trained. The variance of latents is 1 on average, and
+    that of a channel goes with the square root of the variance that it explains: halfway between pixels, where the
+    coarse components would be all that counts, and whitened latents, where the faintest would count as much.
     """
 
     mean: Tensor
-    std: Tensor
+    analysis: Tensor
+    synthesis: Tensor
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         self.config = config
-        fine, wide, latent = config.fine_channels, config.channels, config.latent_channels
+        latent, wide, fine = config.latent_channels, config.channels, config.fine_channels
 
         def stack(channels: int, count: int) -> nn.ModuleList:
             return nn.ModuleList(Block(channels, channels // config.head_dim) for _ in range(count))
 
-        self.embed = Linear(8 * 8 * 3, fine)
-        self.encode_fine = stack(fine, config.fine_layers)
-        self.merge = Linear(4 * fine, wide)
-        self.encode_wide = stack(wide, config.layers)
-        self.to_latent = nn.Sequential(nn.RMSNorm(wide), Linear(wide, latent))
-
+        self.register_buffer("mean", torch.zeros(_PIXELS))
+        self.register_buffer("analysis", torch.eye(_PIXELS)[:, :latent].clone())
+        self.register_buffer("synthesis", torch.eye(_PIXELS)[:latent].clone())
         self.from_latent = Linear(latent, wide)
-        self.decode_wide = stack(wide, config.layers)
+        self.wide = stack(wide, config.layers)
         self.split = Linear(wide, 4 * fine)
-        self.decode_fine = stack(fine, config.fine_layers)
-        self.to_pixels = nn.Sequential(nn.RMSNorm(fine), Linear(fine, 8 * 8 * 3))
+        self.fine = stack(fine, config.fine_layers)
+        self.to_pixels = nn.Sequential(nn.RMSNorm(fine, 1e-6), Linear(fine, _PIXELS // 4))
+        for parameter in self.to_pixels[1].parameters():
+            nn.init.zeros_(parameter)  # the untrained decoder is the linear one
 
-        self.register_buffer("mean", torch.zeros(latent))
-        self.register_buffer("std", torch.ones(latent))
+    @torch.no_grad()
+    def fit(self, frames: Tensor) -> None:
+        """Find the linear encoder and decoder from frames (batch, H, W, 3) uint8; some hundred frames are enough."""
+        patches = _patches(frames.float() / 127.5 - 1).flatten(0, 1).double()
+        mean = patches.mean(0)
+        centred = patches - mean
+        variances, components = torch.linalg.eigh(centred.T @ centred / len(centred))
+        order = variances.argsort(descending=True)[: self.config.latent_channels]
+        deviations = variances[order].clamp_min(1e-8).sqrt()
+        scale = deviations.rsqrt() / deviations.mean().sqrt()  # latent deviations: sqrt(deviation / their mean)
+        self.mean.copy_(mean)
+        self.analysis.copy_(components[:, order] * scale)
+        self.synthesis.copy_((components[:, order] / scale).T)
 
     def _blocks(self, layers: nn.ModuleList, x: Tensor, height: int, width: int) -> Tensor:
         rotation = rotation_in_space(height, width, self.config.head_dim, device=x.device)
@@ -67,28 +88,22 @@ class Tokenizer(nn.Module):
         return x
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames (batch, H, W, 3) uint8 or float [0, 1] to normalised latents (batch, H/16, W/16, C)."""
-        if frames.dtype == torch.uint8:
-            frames = frames.to(self.embed.weight.dtype) / 255
-        height, width = frames.shape[1] // 8, frames.shape[2] // 8
-        x = rearrange(frames * 2 - 1, "b (h p) (w q) c -> b (h w) (p q c)", p=8, q=8)
-        x = self._blocks(self.encode_fine, self.embed(x), height, width)
-        x = rearrange(x, "b (h p w q) c -> b (h w) (p q c)", h=height // 2, p=2, w=width // 2, q=2)
-        x = self._blocks(self.encode_wide, self.merge(x), height // 2, width // 2)
-        # Unit length keeps the scale of the latents fixed, so that the noise added in training cannot be outgrown.
-        x = F.rms_norm(self.to_latent(x), (self.config.latent_channels,), eps=1e-6)
-        x = (x - self.mean) / self.std
-        return rearrange(x, "b (h w) c -> b h w c", h=height // 2)
+        """Frames (batch, H, W, 3) uint8 or float [0, 1] to latents (batch, H/16, W/16, C)."""
+        values = frames.to(self.mean.dtype) / 127.5 - 1 if frames.dtype == torch.uint8 else frames * 2 - 1
+        latents = F.linear(_patches(values) - self.mean, self.analysis.T)
+        return rearrange(latents, "b (h w) c -> b h w c", h=frames.shape[1] // PATCH)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Normalised latents (batch, h, w, C) to frames (batch, 16 h, 16 w, 3), float, about [0, 1], not clipped."""
+        """Latents (batch, h, w, C) to frames (batch, 16 h, 16 w, 3), float, about [0, 1], not clipped."""
         height, width = latents.shape[1:3]
-        x = rearrange(latents * self.std + self.mean, "b h w c -> b (h w) c")
-        x = self._blocks(self.decode_wide, self.from_latent(x), height, width)
+        flat = rearrange(latents, "b h w c -> b (h w) c")
+        base = F.linear(flat, self.synthesis.T, self.mean)
+        base = rearrange(base, "b (h w) (p q c) -> b (h p) (w q) c", h=height, p=PATCH, q=PATCH)
+        x = self._blocks(self.wide, self.from_latent(flat), height, width)
         x = rearrange(self.split(x), "b (h w) (p q c) -> b (h p w q) c", h=height, p=2, q=2)
-        x = self._blocks(self.decode_fine, x, 2 * height, 2 * width)
-        x = rearrange(self.to_pixels(x), "b (h w) (p q c) -> b (h p) (w q) c", h=2 * height, p=8, q=8, c=3)
-        return (x + 1) / 2
+        x = self.to_pixels(self._blocks(self.fine, x, 2 * height, 2 * width))
+        detail = rearrange(x, "b (h w) (p q c) -> b (h p) (w q) c", h=2 * height, p=8, q=8, c=3)
+        return (base + detail + 1) / 2
 
     def decode_uint8(self, latents: Tensor) -> Tensor:
         """Like `decode`, but uint8 (batch, 16 h, 16 w, 3)."""
@@ -97,21 +112,18 @@ class Tokenizer(nn.Module):
     def loss(self, frames: Tensor, latent_noise: float = 0.1) -> dict[str, Tensor]:
         """Reconstruction loss of frames (batch, H, W, 3) uint8; the entry "loss" is minimised.
 
-        Noise on the latents makes the decoder forgive small errors of the dynamics and keeps the latent space smooth.
-        The L1 error of the pictures' gradients keeps edges sharp.
+        Noise on the latents makes the decoder forgive small errors of the dynamics. The L1 error of the pictures'
+        gradients keeps edges sharp.
         """
         target = frames.float() / 255
         latents = self.encode(target)
-        output = self.decode(latents + latent_noise * torch.randn_like(latents)).float()
+        amount = latent_noise * torch.rand(len(latents), 1, 1, 1, device=latents.device)
+        output = self.decode(latents + amount * torch.randn_like(latents)).float()
         squared = F.mse_loss(output, target)
         edges = F.l1_loss(output.diff(dim=1), target.diff(dim=1)) + F.l1_loss(output.diff(dim=2), target.diff(dim=2))
-        return {"loss": squared + 0.1 * edges, "psnr": -10 * squared.detach().log10()}
+        return {"loss": squared + 0.05 * edges, "psnr": -10 * squared.detach().log10()}
 
-    @torch.no_grad()
-    def measure_latents(self, frames: Tensor) -> None:
-        """Set the shift and scale that normalise latents, from frames (batch, H, W, 3) uint8."""
-        self.mean.zero_()
-        self.std.fill_(1)
-        latents = torch.cat([self.encode(part).float() for part in frames.split(64)]).flatten(0, 2)
-        self.mean.copy_(latents.mean(0))
-        self.std.copy_(latents.std(0).clamp_min(1e-3))
+
+def _patches(values: Tensor) -> Tensor:
+    """Frames (batch, H, W, 3) to their 16x16 patches (batch, tokens, 768), row by row."""
+    return rearrange(values, "b (h p) (w q) c -> b (h w) (p q c)", p=PATCH, q=PATCH)

@@ -94,6 +94,7 @@ class Window:
         if pygame.display.get_window_size() != self._windowed:
             pygame.display.set_mode(self._windowed, pygame.RESIZABLE)
         self._grab(keymap.look is not None)
+        self.open = not pygame.event.peek(pygame.QUIT)
         pygame.event.clear()  # keys that were hit while it loaded
         self._polled = time.perf_counter()
         self._clock = Clock(player.session.fps)
@@ -134,11 +135,14 @@ class Window:
     def tick(self) -> None:
         """Make one tick with the keys that are held, or were pressed since the last one, and show its frame."""
         keys = self._held | self._pressed
+        one_step = "." in self._pressed  # however long it is held
         self._pressed.clear()
         if "backspace" in keys:
             self.player.back()
-        elif not self.paused or "." in keys:
+        elif not self.paused or one_step:
             self.player.tick(self.keymap.action(keys))
+            if self.player.session.ended:
+                self._say("the episode is over: a new start follows")
         self.draw()
         flipped = time.perf_counter()
         self._flips.append(flipped)
@@ -266,16 +270,24 @@ class Window:
             case "r":
                 self.player.restart(self.player.session.seed + 1)
                 self._say(f"a new start, seed {self.player.session.seed}")
-            case "p":
-                self._say(f"saved {self.player.save_picture()}")
-            case "v":
-                path = self.player.stop_video()
-                self._say(f"saved {path}" if path else f"recording {self.player.start_video()}; V stops")
+            case "p" | "v":
+                try:
+                    self._say(self._save(name))
+                except OSError as error:
+                    self._say(f"cannot save to {self.player.folder.absolute()}: {error.strerror or error}")
             case _ if name in MORE_STEPS + FEWER_STEPS:
                 steps = self.player.change_steps(1 if name in MORE_STEPS else -1)
                 self._say("nothing is denoised here" if steps is None else f"K = {steps} denoising steps a frame")
             case "backspace" if not self.player.session.can_rewind:
                 self._say("this environment cannot go back in time")
+
+    def _save(self, name: str) -> str:
+        """What P (a picture) and V (begin or end a video) do; what to tell the player."""
+        if name == "p":
+            return f"saved {self.player.save_picture()}"
+        if path := self.player.stop_video():
+            return f"saved {path}"
+        return f"recording {self.player.start_video()}; V stops"
 
     def _say(self, text: str, seconds: float = TOAST_SECONDS) -> None:
         self._toast, self._toast_until = text, time.perf_counter() + seconds

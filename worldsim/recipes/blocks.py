@@ -9,10 +9,10 @@ RECIPE = Recipe(
     env_id="worldsim/BlocksSim-v0",
     env_kwargs={"size": [80, 128]},
     frames=150_000,
-    tokenizer_phases=[Phase(minutes=24, batch=16, rate=1e-3, rate_end=2e-4)],
+    tokenizer_phases=[Phase(minutes=24, batch=16, rate=1e-3, rate_end=1e-5)],
     dynamics_phases=[
-        Phase(minutes=55, batch=4, time=16, rate=1e-3, rate_end=6e-4),
-        Phase(minutes=20, batch=2, time=32, rate=6e-4, rate_end=1e-5, settings={"shortcut": 0.5}),
+        Phase(minutes=76, batch=4, time=16, rate=1e-3, rate_end=5e-4),
+        Phase(minutes=22, batch=2, time=32, rate=5e-4, rate_end=1e-5, settings={"shortcut": 0.5}),
     ],
     context_length=32,
 )

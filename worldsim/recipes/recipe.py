@@ -44,6 +44,7 @@ class Recipe(BaseModel):
     tokenizer_phases: list[Phase]
     dynamics_phases: list[Phase]
     average: float = Field(default=0.999, description="decay of the moving average of the weights, per step")
+    compiled: bool = Field(default=True, description="compile the training step; not worth it for a minute of training")
     context_length: int = 16
     steps: int = 2
     context_noise: float = 0.05

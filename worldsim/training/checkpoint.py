@@ -26,7 +26,14 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str] |
     save_file({key: value.contiguous().cpu() for key, value in tensors.items()}, temporary, facts or {})
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
+    temporary.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner can read
     os.replace(temporary, path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, str]]:

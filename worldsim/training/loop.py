@@ -54,7 +54,11 @@ _DECAY = 0.01
 
 
 class Training:
-    """Trains `module` and keeps it, its moving average and the optimizer in `directory`/`name`.safetensors."""
+    """Trains `module` and keeps it, its moving average and the optimizer in `directory`/`name`.safetensors.
+
+    compiled: compile the step and run its matrix products in bfloat16; compiling takes a minute or two on two cores,
+    so networks that train in a minute do without, in float32.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Training:
         *,
         device: torch.device,
         average: float = 0.999,
+        compiled: bool = True,
         checkpoint_minutes: float = 2.0,
         on_checkpoint: Callable[[dict[str, Tensor]], None] | None = None,
         tensorboard: bool = False,
@@ -71,6 +76,7 @@ class Training:
     ) -> None:
         self.module, self.directory, self.name, self.device = module, directory, name, device
         self.average_rate, self.checkpoint_seconds = average, 60 * checkpoint_minutes
+        self.compiled = compiled
         self.on_checkpoint, self.show = on_checkpoint, show
         self.parameters = dict(module.named_parameters())
         self.average = {key: p.detach().clone() for key, p in self.parameters.items()}
@@ -116,7 +122,7 @@ class Training:
         data = batches(phase, 1000 * index + self.progress.step)
         flops = self._flops(loss, next(data))
         peak = matmul_flops(self.device)
-        compiled = torch.compile(_autocast(loss, self.device), dynamic=False)
+        step_loss = torch.compile(_autocast(loss, self.device), dynamic=False) if self.compiled else loss
         bar = tqdm(
             total=round(end - start), initial=round(self.progress.seconds - start), unit="s", disable=not self.show,
             desc=f"{self.name} {index + 1}", bar_format="{desc} {percentage:3.0f}%|{bar:12}| {n:.0f}/{total:.0f}s {postfix}",
@@ -127,12 +133,12 @@ class Training:
         for batch in data:
             share = (self.progress.seconds - start) / (end - start)
             rate = (phase.rate + (phase.rate_end - phase.rate) * min(share, 1.0)) * min(1.0, (self.progress.step + 1) / WARMUP_STEPS)
-            values = self._step(compiled, batch, rate)
+            values = self._step(step_loss, batch, rate)
             now = time.perf_counter()
             if clock is not None:
                 took = now - clock
                 self.progress.seconds += took
-                bar.update(took)
+                bar.update(min(took, bar.total - bar.n))
                 if self.progress.step % 10 == 0:
                     values = {key: float(value) for key, value in values.items()}
                     if not math.isfinite(values["loss"]):

@@ -54,7 +54,10 @@ def train(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     target = pick_device(device)
-    train_part = partial(Training, directory=out, device=target, average=recipe.average, tensorboard=tensorboard, show=show)
+    train_part = partial(
+        Training, directory=out, device=target, average=recipe.average, compiled=recipe.compiled, tensorboard=tensorboard,
+        show=show,
+    )  # fmt: skip
 
     store = _recording(recipe, out, data, show)
     tokenizer = _train_tokenizer(recipe, store, out, target, train_part)
@@ -93,16 +96,20 @@ def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> Fram
 def _train_tokenizer(recipe: Recipe, store: FrameStore, out: Path, device: torch.device, train_part) -> Tokenizer:  # type: ignore[no-untyped-def]
     torch.manual_seed(recipe.seed)
     tokenizer = Tokenizer(recipe.tokenizer).to(device)
-    finished = out / "tokenizer-final.safetensors"
+    fitted, finished = out / "tokenizer-fitted.safetensors", out / "tokenizer-final.safetensors"
     if finished.exists():
         tokenizer.load_state_dict(load_tensors(finished, device)[0])
         return tokenizer.eval()
+    if fitted.exists():
+        tokenizer.load_state_dict(load_tensors(fitted, device)[0])
+    else:
+        tokenizer.fit(next(frame_batches(store, 1024, device, seed=recipe.seed))["frames"])
+        save_tensors(fitted, tokenizer.state_dict())
     train_part(tokenizer, name="tokenizer").run(
         recipe.tokenizer_phases,
         loss=lambda phase: lambda batch: tokenizer.loss(batch["frames"], **phase.settings),
         batches=lambda phase, seed: frame_batches(store, phase.batch, device, seed),
     )
-    tokenizer.measure_latents(next(frame_batches(store, 1024, device, seed=0))["frames"])
     save_tensors(finished, tokenizer.state_dict())
     return tokenizer.eval()
 
@@ -152,12 +159,10 @@ def _train_dynamics(
     recipe: Recipe, store: FrameStore, latents: np.ndarray, tokenizer: Tokenizer, starts: Starts, out: Path,
     device: torch.device, train_part,
 ) -> Path:  # type: ignore[no-untyped-def]  # fmt: skip
-    forcing = [recipe.forcing.model_copy(update=phase.settings) for phase in recipe.dynamics_phases]
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=store.action, context_length=recipe.context_length,
         steps=recipe.steps, context_noise=recipe.context_noise, max_episode_steps=recipe.max_episode_steps,
         simulator=store.env_id or None, simulator_kwargs=store.env_kwargs, description=recipe.description,
-        shortcut=forcing[-1].shortcut > 0,
     )  # fmt: skip
     config = DynamicsConfig(
         **recipe.dynamics.model_dump(), latent_channels=recipe.tokenizer.latent_channels, action_dim=spec.action_dim,
@@ -166,12 +171,16 @@ def _train_dynamics(
     torch.manual_seed(recipe.seed + 1)
     dynamics = Dynamics(config).to(device)
 
+    settings = recipe.forcing
+
     def save_world(average: dict[str, Tensor]) -> None:
         copy = Dynamics(config)
         copy.load_state_dict({key: value.detach().cpu() for key, value in average.items()})
-        World(spec, tokenizer, copy, starts).save(out / "world")
+        trained = spec.model_copy(update={"shortcut": settings.shortcut > 0})
+        World(trained, tokenizer, copy, starts).save(out / "world")
 
     def loss(phase: Phase):  # type: ignore[no-untyped-def]
+        nonlocal settings
         settings = ForcingConfig.model_validate(recipe.forcing.model_dump() | phase.settings)
         return lambda batch: dynamics_loss(dynamics, spec.layout, settings, **batch)
 

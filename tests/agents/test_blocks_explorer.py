@@ -1,0 +1,118 @@
+"""The explorer of BlocksSim does a bit of everything: the shares below decide what a model trained on it can learn."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+from worldsim.agents import make_policy
+from worldsim.agents.blocks_explorer import KEYS, sweep
+
+import worldsim  # noqa: F401, registers the environments
+
+EPISODES, TICKS = 40, 256
+
+
+@given(angle=st.floats(-360, 360), rate=st.floats(0.5, 12))
+def test_a_sweep_turns_exactly_so_far_and_speeds_up_and_slows_down(angle, rate):
+    ticks = np.array(sweep(angle, rate))
+    assert ticks.sum() == pytest.approx(angle, abs=1e-6)
+    speed = np.abs(ticks)
+    assert speed.max() <= min(rate, 10) + 1e-9
+    assert (np.sign(ticks) == np.sign(angle)).all()
+    np.testing.assert_allclose(speed, speed[::-1])
+    if len(ticks) > 12:  # a stretch of constant rate, between gentle beginnings and ends
+        assert (speed > speed.max() - 1e-9).sum() >= len(ticks) - 6
+        assert speed[0] <= speed.max() / 2
+
+
+@given(angle=st.floats(1, 180), rate=st.floats(1, 10))
+def test_looking_away_and_back_ends_where_it_began(angle, rate):
+    away, back = (np.array(sweep(sign * angle, rate), np.float32) for sign in (1, -1))
+    assert (away == -back).all()
+
+
+@pytest.fixture(scope="module")
+def walk():
+    """What was pressed and what came of it, in 40 episodes: arrays with one row a tick."""
+    env = gym.make("worldsim/BlocksSim-v0", size=(16, 16), disable_env_checker=True)
+    rows = {name: [] for name in ("keys", "camera", "hotbar", "speed", "pitch", "water", "yaw")}
+    for seed in range(EPISODES):
+        policy = make_policy("auto", env, np.random.default_rng([seed, 1]))
+        frame, info = env.reset(seed=seed)
+        policy.reset(frame, info)
+        for _ in range(TICKS):
+            action = policy.act(frame, info)
+            frame, _, _, _, info = env.step(action)
+            rows["keys"].append([action[key] for key in KEYS])
+            rows["camera"].append(action["camera"])
+            rows["hotbar"].append(action["hotbar"])
+            rows["speed"].append(np.hypot(info["velocity"][0], info["velocity"][2]))
+            rows["pitch"].append(info["pose"][4])
+            rows["yaw"].append(info["pose"][3])
+            rows["water"].append(info["in_water"])
+    arrays = {name: np.array(values) for name, values in rows.items()}
+    arrays["keys"] = arrays["keys"].astype(bool)
+    arrays["looks"] = (np.abs(arrays["camera"]) > 1e-3).any(1)
+    arrays["walks"] = arrays["keys"][:, :4].any(1)
+    return arrays
+
+
+def test_actions_are_valid_and_repeatable():
+    env = gym.make("worldsim/BlocksSim-v0", size=(16, 16), disable_env_checker=True)
+
+    def actions():
+        policy = make_policy("blocks", env, np.random.default_rng(4))
+        frame, info = env.reset(seed=4)
+        policy.reset(frame, info)
+        for _ in range(60):
+            action = policy.act(frame, info)
+            assert env.action_space.contains(action)
+            frame, _, _, _, info = env.step(action)
+            yield spaces.flatten(env.action_space, action)
+
+    np.testing.assert_array_equal(list(actions()), list(actions()))
+
+
+def test_walking_looking_and_stillness_have_their_shares(walk):
+    nothing = ~walk["looks"] & ~walk["keys"].any(1)
+    assert 0.33 < walk["looks"].mean() < 0.52
+    assert 0.5 < walk["walks"].mean() < 0.75
+    assert 0.15 < (walk["looks"] & walk["walks"]).mean() < 0.35
+    assert 0.03 < nothing.mean() < 0.12
+
+
+def test_walking_forward_moves(walk):
+    """Grinding at walls teaches that the key does nothing."""
+    forward = walk["keys"][:, KEYS.index("forward")] & ~walk["keys"][:, KEYS.index("back")]
+    assert (walk["speed"][forward] > 0.5).mean() > 0.93
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_is_pressed_alone_and_with_others(walk, key):
+    pressed = walk["keys"][:, KEYS.index(key)]
+    assert pressed.mean() > 0.012
+    alone = pressed & (walk["keys"].sum(1) == 1) & ~walk["looks"]
+    assert alone.sum() > 20
+    assert (pressed & (walk["keys"].sum(1) > 1)).sum() > 20
+
+
+def test_turns_have_every_rate_and_mostly_two_to_six_degrees_a_tick(walk):
+    rates = np.abs(walk["camera"][:, 0])
+    rates = rates[rates > 1e-3]
+    assert rates.max() <= 10
+    assert ((rates >= 2) & (rates <= 6)).mean() > 0.42
+    assert (rates < 2).mean() > 0.1
+    assert (rates > 6).mean() > 0.03
+
+
+def test_it_looks_in_every_direction_and_mostly_level(walk):
+    assert (np.histogram(walk["yaw"], bins=12, range=(0, 360))[0] > 0.02 * len(walk["yaw"])).all()
+    assert (np.abs(walk["pitch"] - 7.5) < 17.6).mean() > 0.75
+    assert walk["pitch"].min() < -30
+    assert walk["pitch"].max() > 45
+
+
+def test_all_slots_of_the_hotbar_are_held(walk):
+    assert (np.bincount(walk["hotbar"], minlength=9) > 0).all()

@@ -1,0 +1,168 @@
+"""The dynamics and the sampler: who sees whom, the cache, the caps."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worldsim.model.dynamics import Dynamics, DynamicsConfig
+from worldsim.model.forcing import ForcingConfig, mix, sample_levels
+from worldsim.model.sampler import Memory, remember_context, sample, sample_next
+from worldsim.model.text import TEXT_LENGTH, encode_bytes
+
+CONFIG = DynamicsConfig(
+    latent_channels=6, action_dim=5, policy_logits=7, channels=32, heads=2, layers=4, time_every=2, text_every=2,
+    condition_channels=32, text_channels=64, text_layers=1,
+)  # fmt: skip
+GRID = (2, 3)
+NOISE = 0.1
+
+
+@pytest.fixture(scope="module")
+def dynamics() -> Dynamics:
+    torch.manual_seed(0)
+    model = Dynamics(CONFIG)
+    for parameter in model.parameters():  # zeros at the start of training hide what depends on what
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return model.eval().requires_grad_(False)
+
+
+class Clip:
+    """Random inputs for `frames` frames of `lanes` lanes."""
+
+    def __init__(self, frames: int, lanes: int = 2, seed: int = 0) -> None:
+        draw = torch.Generator().manual_seed(seed)
+        self.latents = torch.randn(lanes, frames, *GRID, CONFIG.latent_channels, generator=draw)
+        self.gaussian = torch.randn(self.latents.shape, generator=draw)
+        self.actions = torch.randn(lanes, frames, CONFIG.action_dim, generator=draw)
+        self.has_action = torch.ones(lanes, frames, dtype=torch.bool)
+        self.has_action[:, 0] = False
+        self.level = torch.rand(lanes, frames, generator=draw)
+        self.previous = torch.cat([torch.zeros_like(self.latents[:, :1]), self.latents[:, :-1]], 1)
+
+    def predict(self, model: Dynamics, causal: bool = True, prompt: str | None = None) -> torch.Tensor:
+        lanes = len(self.latents)
+        text = model.encode_text(encode_bytes([prompt] * lanes))
+        noisy = mix(self.latents, self.gaussian, self.level)
+        previous, there = (self.previous, self.has_action) if causal else (None, None)
+        step = torch.zeros_like(self.level)
+        return model(noisy, self.level, step, self.actions, self.has_action, text, previous, there, causal=causal).latents
+
+
+def test_the_causal_mask_hides_the_future_and_the_open_one_does_not(dynamics: Dynamics) -> None:
+    clip, changed = Clip(5), Clip(5)
+    changed.latents = clip.latents.clone()
+    changed.latents[:, 4] += 1
+    changed.actions[:, 4] += 1
+    causal, open_ = clip.predict(dynamics), clip.predict(dynamics, causal=False)
+    torch.testing.assert_close(causal[:, :4], changed.predict(dynamics)[:, :4])
+    assert not torch.allclose(causal[:, 4], changed.predict(dynamics)[:, 4])
+    assert not torch.allclose(open_[:, 0], changed.predict(dynamics, causal=False)[:, 0], atol=1e-3)
+
+
+@pytest.mark.parametrize("changed", ["actions", "level", "previous", "gaussian"])
+def test_every_input_of_a_frame_matters(dynamics: Dynamics, changed: str) -> None:
+    clip, other = Clip(3), Clip(3)
+    value = getattr(other, changed).clone()
+    value[:, 2] = value[:, 2] * 0.5 + 0.1
+    setattr(other, changed, value)
+    assert not torch.allclose(clip.predict(dynamics)[:, 2], other.predict(dynamics)[:, 2], atol=1e-4)
+
+
+def test_text_matters_and_no_text_is_the_same_as_empty_text(dynamics: Dynamics) -> None:
+    clip = Clip(2)
+    torch.testing.assert_close(clip.predict(dynamics, prompt=None), clip.predict(dynamics, prompt=""))
+    assert not torch.allclose(clip.predict(dynamics), clip.predict(dynamics, prompt="snow"), atol=1e-4)
+
+
+def cached(dynamics: Dynamics, clip: Clip, context: int, steps: int, shortcut: bool) -> list[torch.Tensor]:
+    """The frames after `context` ones, made one after the other with a cache."""
+    lanes, frames = clip.latents.shape[:2]
+    memory = Memory.empty(dynamics, lanes, GRID, length=frames)
+    remember_context(
+        dynamics, memory, clip.latents[:, :context], clip.actions[:, 1:context], clip.gaussian[:, :context], NOISE
+    )
+    made = []
+    for frame in range(context, frames):
+        # The present frame gets the noise that it has as context in the uncached run.
+        sample_next(
+            dynamics, memory, clip.actions[:, frame], clip.gaussian[:, frame], clip.gaussian[:, frame - 1],
+            steps=steps, shortcut=shortcut, context_noise=NOISE,
+        )  # fmt: skip
+        made.append(memory.latents)
+    return made
+
+
+@pytest.mark.parametrize(("steps", "shortcut"), [(1, False), (2, True), (4, False)])
+def test_cached_sampling_equals_uncached(dynamics: Dynamics, steps: int, shortcut: bool) -> None:
+    context, frames = 3, 7
+    clip = Clip(frames)
+    text = dynamics.encode_text(encode_bytes([None, None]))
+    expected = []
+    known = clip.latents.clone()
+    for frame in range(context, frames):
+        caps = torch.zeros(2, frame + 1)
+        caps[:, frame] = 1
+        now = slice(0, frame + 1)
+        made, _ = sample(
+            dynamics, known[:, now], caps, clip.gaussian[:, now], clip.actions[:, now], clip.has_action[:, now], text,
+            steps=steps, shortcut=shortcut, context_noise=NOISE,
+        )  # fmt: skip
+        known[:, frame] = made[:, frame]
+        expected.append(made[:, frame])
+    for one, other in zip(cached(dynamics, clip, context, steps, shortcut), expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def test_a_full_ring_forgets_the_oldest_frames(dynamics: Dynamics) -> None:
+    """With one temporal layer nothing older than the ring reaches the present, by no path."""
+    torch.manual_seed(1)
+    single = Dynamics(CONFIG.model_copy(update={"layers": 2})).eval().requires_grad_(False)
+    length = 3
+
+    def last(seed_of_first: int) -> torch.Tensor:
+        clip = Clip(8)
+        clip.latents[:, 0] = Clip(1, seed=seed_of_first).latents[:, 0]
+        memory = Memory.empty(single, 2, GRID, length)
+        for frame in range(8):
+            memory.latents, memory.previous = clip.latents[:, frame], clip.previous[:, frame]
+            memory.has_previous = torch.ones_like(memory.has_previous)
+            sample_next(single, memory, clip.actions[:, frame], clip.gaussian[:, frame], clip.gaussian[:, 0] * 0, steps=1)
+        assert memory.cache.visible(1).sum(-1).tolist() == [[length], [length]]
+        return memory.latents
+
+    torch.testing.assert_close(last(11), last(12))
+
+
+@settings(max_examples=20, deadline=None)
+@given(pattern=st.lists(st.sampled_from([0.0, 0.3, 0.7, 1.0]), min_size=4, max_size=4), causal=st.booleans())
+def test_given_frames_are_never_overwritten_and_the_others_are(pattern: list[float], causal: bool) -> None:
+    torch.manual_seed(0)
+    model = Dynamics(CONFIG).eval().requires_grad_(False)
+    clip = Clip(4, lanes=1)
+    caps = torch.tensor([pattern])
+    text = model.encode_text(encode_bytes([None]))
+    made, _ = sample(
+        model, clip.latents, caps, clip.gaussian, clip.actions, clip.has_action, text, steps=2, causal=causal
+    )
+    for frame, cap in enumerate(pattern):
+        assert torch.equal(made[:, frame], clip.latents[:, frame]) == (cap == 0)
+
+
+def test_noise_levels_follow_the_mix() -> None:
+    torch.manual_seed(0)
+    level = sample_levels(4000, 8, ForcingConfig(shared=0.25, context=0.25), torch.device("cpu"))
+    assert level.min() >= 0
+    assert level.max() <= 1
+    same = (level == level[:, :1]).all(1)
+    assert 0.2 < same.float().mean() < 0.4
+    assert (level == 1).float().mean() > 0.1
+    assert (level < 0.15).float().mean() > 0.25
+
+
+def test_text_is_cut_at_a_whole_character() -> None:
+    data = encode_bytes(["雪" * 100, None])
+    assert data.shape == (2, TEXT_LENGTH)
+    assert bytes(data[0].tolist()).rstrip(b"\0").decode() == "雪" * (TEXT_LENGTH // 3)
+    assert data[1].sum() == 0

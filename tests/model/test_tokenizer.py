@@ -1,0 +1,76 @@
+"""The tokenizer: a linear encoder in closed form, a decoder that starts as its inverse, any size."""
+
+import pytest
+import torch
+
+from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
+
+SMALL = TokenizerConfig(latent_channels=24, channels=32, layers=1, fine_channels=16, fine_layers=1, head_dim=16)
+
+
+def smooth_frames(count: int, height: int, width: int) -> torch.Tensor:
+    """Frames of soft random colours, uint8 (count, height, width, 3), such as a few components can tell."""
+    coarse = torch.rand(count, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(count))
+    fine = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+    return (fine.permute(0, 2, 3, 1) * 255).to(torch.uint8)
+
+
+def psnr(output: torch.Tensor, frames: torch.Tensor) -> float:
+    return float(-10 * (output.detach() - frames / 255).square().mean().log10())
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Tokenizer:
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(SMALL)
+    tokenizer.fit(smooth_frames(200, 32, 48))
+    return tokenizer
+
+
+def test_more_channels_keep_more_of_the_picture() -> None:
+    frames, held_out = smooth_frames(200, 32, 48), smooth_frames(20, 32, 48)
+    quality = []
+    for channels in (4, 12, 36):
+        tokenizer = Tokenizer(SMALL.model_copy(update={"latent_channels": channels}))
+        tokenizer.fit(frames)
+        quality.append(psnr(tokenizer.decode(tokenizer.encode(held_out)), held_out))
+    assert quality[0] + 3 < quality[1] < quality[2] - 3
+
+
+def test_latents_have_mean_zero_and_variance_one_on_average(fitted: Tokenizer) -> None:
+    latents = fitted.encode(smooth_frames(200, 32, 48))
+    assert latents.mean().abs() < 0.05
+    assert latents.var(dim=(0, 1, 2)).mean() == pytest.approx(1, rel=0.05)
+    deviations = latents.std(dim=(0, 1, 2))
+    assert deviations[0] > deviations[-1], "coarse components come first and carry more"
+
+
+@pytest.mark.parametrize("size", [(16, 16), (48, 32), (80, 128)])
+def test_any_size_of_whole_patches(fitted: Tokenizer, size: tuple[int, int]) -> None:
+    frames = smooth_frames(3, *size)
+    latents = fitted.encode(frames)
+    assert latents.shape == (3, size[0] // 16, size[1] // 16, SMALL.latent_channels)
+    decoded = fitted.decode_uint8(latents)
+    assert decoded.shape == frames.shape
+    assert decoded.dtype == torch.uint8
+    assert psnr(decoded / 255, frames) > 25
+
+
+def test_uint8_and_float_frames_encode_alike(fitted: Tokenizer) -> None:
+    frames = smooth_frames(4, 32, 32)
+    torch.testing.assert_close(fitted.encode(frames), fitted.encode(frames / 255), atol=1e-4, rtol=1e-4)
+
+
+def test_training_the_decoder_improves_on_the_linear_inverse(fitted: Tokenizer) -> None:
+    torch.manual_seed(1)
+    hard = (torch.rand(64, 32, 32, 3) > 0.5).float()  # a checkered world: 24 linear components of 768 cannot tell it
+    hard = (hard.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :32, :32] * 255).to(torch.uint8)
+    tokenizer = Tokenizer(SMALL)
+    tokenizer.fit(hard)
+    before = float(tokenizer.loss(hard, latent_noise=0.0)["loss"])
+    optimizer = torch.optim.AdamW(tokenizer.parameters(), 3e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        tokenizer.loss(hard, latent_noise=0.0)["loss"].backward()
+        optimizer.step()
+    assert float(tokenizer.loss(hard, latent_noise=0.0)["loss"]) < 0.9 * before

@@ -1,0 +1,197 @@
+"""Running Worlds: lanes are independent, snapshots are exact, starts come from where the caller says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import worldsim
+from worldsim.simulation import Simulation, lane_noise
+from worldsim.world import World
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def world(request: pytest.FixtureRequest, tiny_world_dir: Path) -> World:
+    return worldsim.load(tiny_world_dir, device="cpu", dtype=request.param)
+
+
+def some_actions(world: World, steps: int, seed: int = 0) -> np.ndarray:
+    """Random flat actions (steps, action_dim)."""
+    world.spec.action_space.seed(seed)
+    return np.stack([world.spec.flatten(world.spec.action_space.sample()) for _ in range(steps)])
+
+
+def play(run: Simulation, actions: np.ndarray, lane: int = 0) -> list[torch.Tensor]:
+    """The frames of one lane when every lane takes the same actions."""
+    return [run.step(np.repeat(action[None], run.lanes, 0)).frames[lane] for action in actions]
+
+
+def equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_step_gives_frames_rewards_and_ends(world: World) -> None:
+    run = world.start(lanes=3, seed=1)
+    before = run.frames
+    out = run.step(some_actions(world, 3))
+    assert out.frames.shape == (3, 32, 48, 3)
+    assert out.frames.dtype == torch.uint8
+    assert out.rewards.shape == out.ends.shape == (3,)
+    assert out.rewards.dtype == torch.float32
+    assert out.ends.dtype == torch.bool
+    assert not torch.equal(before, out.frames)
+
+
+def test_the_same_seed_and_actions_give_the_same_frames_in_any_lane(world: World) -> None:
+    actions = some_actions(world, 12)  # longer than the context: the ring wraps around
+    alone = play(world.start(lanes=1, seed=7), actions)
+    assert equal(alone, play(world.start(lanes=1, seed=7), actions))
+    for lanes, lane in ((8, 5), (3, 0)):
+        seeds = [100 + i for i in range(lanes)]
+        seeds[lane] = 7
+        assert equal(alone, play(world.start(lanes=lanes, seed=seeds), actions, lane))
+
+
+def test_other_seeds_and_other_actions_give_other_frames(world: World) -> None:
+    actions = some_actions(world, 3)
+    frames = play(world.start(seed=7), actions)
+    assert not equal(frames, play(world.start(seed=8), actions))
+    assert not torch.equal(frames[-1], play(world.start(seed=7), some_actions(world, 3, seed=1))[-1])
+
+
+def test_a_reset_lane_does_not_disturb_its_neighbours(world: World) -> None:
+    actions = some_actions(world, 8)
+    run = world.start(lanes=2, seed=[7, 8])
+    first = play(run, actions[:3])
+    run.reset(mask=np.array([False, True]), seeds=[99])
+    assert equal(first + play(run, actions[3:]), play(world.start(seed=7), actions))
+    # and the lane that was reset is as good as new
+    run = world.start(lanes=2, seed=[7, 8])
+    play(run, actions[:3])
+    run.reset(mask=np.array([False, True]), seeds=[99])
+    assert equal(play(run, actions, lane=1), play(world.start(seed=99), actions))
+
+
+@settings(max_examples=10, deadline=None)
+@given(before=st.integers(0, 10), after=st.integers(1, 4), seed=st.integers(0, 2**40))
+def test_restore_is_exact_however_often(tiny_world_dir: Path, before: int, after: int, seed: int) -> None:
+    world = worldsim.load(tiny_world_dir, device="cpu", dtype="float32")
+    actions = some_actions(world, before + after, seed=before)
+    run = world.start(seed=seed)
+    play(run, actions[:before])
+    snapshot = run.snapshot()
+    first = play(run, actions[before:])
+    run.restore(snapshot)
+    assert equal(first, play(run, actions[before:]))
+    other = world.start(seed=0)
+    other.restore(snapshot)
+    assert torch.equal(other.frames, snapshot.frames)
+    assert equal(first, play(other, actions[before:]))
+
+
+def test_branches_go_their_own_ways(world: World) -> None:
+    actions = some_actions(world, 6)
+    run = world.start(lanes=2, seed=[7, 8])
+    play(run, actions[:2])
+    branch = run.branch(3)
+    assert branch.lanes == 6
+    different = np.repeat(actions[None, 2], 6, 0)
+    different[1] = actions[3]
+    frames = branch.step(different).frames
+    assert torch.equal(frames[0], frames[2])
+    assert not torch.equal(frames[0], frames[1])
+    assert equal(play(run, actions[2:]), play(world.start(seed=7), actions)[2:])
+
+
+def test_policy_actions_are_actions_and_depend_on_the_seed_alone(world: World) -> None:
+    run = world.start(lanes=4, seed=[7, 1, 2, 3])
+    flat = run.policy_actions()
+    for row in flat.numpy():
+        assert world.spec.unflatten(row) in world.spec.action_space
+    assert torch.equal(flat, run.policy_actions()), "asking does not change anything"
+    assert torch.equal(flat[:1], world.start(seed=7).policy_actions())
+    assert len({tuple(row.tolist()) for row in flat}) > 1
+
+
+def test_start_from_the_callers_context(world: World) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (5, 32, 48, 3), np.uint8)
+    run = world.start(lanes=2, context=frames, actions=some_actions(world, 4))
+    assert torch.equal(run.frames[0], run.frames[1])
+    assert run.context_frames()[0].shape == (5, 32, 48, 3)
+    assert torch.equal(run.context_frames()[0][-1], run.frames[0])
+    image = world.start(context=frames[-1:])
+    assert torch.equal(image.frames[0], run.frames[0])
+    action = some_actions(world, 1)
+    assert not torch.equal(image.step(action).frames[0], run.step(np.repeat(action, 2, 0)).frames[0])
+
+
+def test_a_long_context_is_cut_to_what_the_world_remembers(world: World) -> None:
+    length = world.spec.context_length
+    frames = np.random.default_rng(0).integers(0, 255, (length + 4, 32, 48, 3), np.uint8)
+    actions = some_actions(world, length + 3)
+    cut = world.start(context=frames[4:], actions=actions[4:])
+    assert equal(play(world.start(context=frames, actions=actions), actions[:2]), play(cut, actions[:2]))
+
+
+def test_other_sizes(world: World) -> None:
+    run = world.start(size=(48, 64), seed=3)
+    assert run.frames.shape == (1, 48, 64, 3)
+    assert run.step(some_actions(world, 1)).frames.shape == (1, 48, 64, 3)
+    frames = np.zeros((1, 16, 32, 3), np.uint8)
+    assert world.start(context=frames).size == (16, 32)
+
+
+def test_start_from_text(world: World) -> None:
+    snow, sand = (world.start(seed=3, prompt=text) for text in ("snow", "sand"))
+    assert not torch.equal(snow.frames, sand.frames)
+    assert torch.equal(snow.frames, world.start(seed=3, prompt="snow").frames)
+    mixed = world.start(lanes=2, seed=[3, 3], prompt=["snow", "sand"])
+    actions = some_actions(world, 3)
+    assert equal(play(mixed, actions, lane=1), play(sand, actions))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lanes": 0}, "lanes must be at least 1, got 0"),
+        ({"steps": 0}, "steps .* must be at least 1, got 0"),
+        ({"size": (30, 48)}, r"positive multiples of 16, got \(30, 48\)"),
+        ({"lanes": 2, "seed": [1]}, "2 lanes are reset, but 1 seeds"),
+        ({"lanes": 2, "prompt": ["a"]}, "2 lanes are reset, but 1 prompts"),
+        ({"prompt": "a", "context": np.zeros((1, 32, 48, 3), np.uint8)}, "not from both"),
+        ({"actions": np.zeros((1, 4))}, "give the context frames too"),
+        ({"context": np.zeros((1, 32, 48, 3))}, "context must be uint8 frames, got torch.float64"),
+        ({"context": np.zeros((32, 48, 3), np.uint8)}, r"context must be \(T, 32, 48, 3\)"),
+        ({"context": np.zeros((3, 32, 48, 3), np.uint8)}, "a context of 3 frames needs the 2 actions"),
+        ({"context": np.zeros((3, 32, 48, 3), np.uint8), "actions": np.zeros((3, 4))}, r"must be flat, \(2, 4\)"),
+    ],
+)
+def test_wrong_starts_are_refused_with_a_sentence(tiny_world_dir: Path, arguments: dict, message: str) -> None:
+    world = worldsim.load(tiny_world_dir, device="cpu", dtype="float32")
+    with pytest.raises(ValueError, match=message):
+        world.start(**arguments)
+
+
+def test_wrong_steps_are_refused_with_a_sentence(tiny_world_dir: Path) -> None:
+    run = worldsim.load(tiny_world_dir, device="cpu", dtype="float32").start(lanes=2)
+    with pytest.raises(ValueError, match=r"actions must be flat, \(2, 4\), got \(4,\)"):
+        run.step(np.zeros(4, np.float32))
+    with pytest.raises(ValueError, match="finite"):
+        run.step(np.full((2, 4), np.nan, np.float32))
+    with pytest.raises(ValueError, match=r"the snapshot is of 1 lanes .* this Simulation has 2"):
+        run.restore(run.branch(1).world.start().snapshot())
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        run.branch(0)
+    with pytest.raises(ValueError, match=r"mask must be bool \(2,\)"):
+        run.reset(mask=np.zeros(3, bool))
+
+
+def test_noise_depends_on_seed_and_draw() -> None:
+    draws = {tuple(lane_noise(seed, draw, (3,)).tolist()) for seed in (0, 1, 2**63, -5) for draw in range(5)}
+    assert len(draws) == 20
+    many = lane_noise(3, 4, (20_000,))
+    assert abs(float(many.mean())) < 0.03
+    assert abs(float(many.std()) - 1) < 0.03
