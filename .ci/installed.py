@@ -7,12 +7,12 @@ from pathlib import Path
 import gymnasium
 import numpy
 import torch
-import worldsim.agents
-import worldsim.envs
 
 import agents
 import envs
 import worldsim
+import worldsim.agents
+import worldsim.envs
 
 here = Path.cwd().resolve()
 for own in (envs, agents):

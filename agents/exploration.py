@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+
 from worldsim.agents.blocks_explorer import BlocksExplorer, is_blocks_action_space
 
 _MEAN_HOLD = 6.0  # ticks that a discrete choice is held on average

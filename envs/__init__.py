@@ -11,9 +11,18 @@ _LAZY = {
     "BallsSimEnv": "worldsim.envs.balls",
     "DiscreteActions": "worldsim.envs.wrappers",
     "MultiDiscreteActions": "worldsim.envs.wrappers",
+    "check_vector_env": "worldsim.envs.vector_checker",
 }
 
-__all__ = ["BallsSimEnv", "BlocksSimEnv", "DiscreteActions", "MultiDiscreteActions", "WorldEnv", "WorldVectorEnv"]
+__all__ = [
+    "BallsSimEnv",
+    "BlocksSimEnv",
+    "DiscreteActions",
+    "MultiDiscreteActions",
+    "WorldEnv",
+    "WorldVectorEnv",
+    "check_vector_env",
+]
 
 
 def __getattr__(name: str) -> Any:

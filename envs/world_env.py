@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.utils import EzPickle
-from worldsim.envs.lanes import Frames, Lanes
 
+from worldsim.envs.lanes import Frames, Lanes
 from worldsim.simulation import Snapshot
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from gymnasium import spaces
 from gymnasium.utils import EzPickle, seeding
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space, iterate
+
 from worldsim.envs.lanes import Frames, Lanes
 from worldsim.envs.world_env import check_render_mode
-
 from worldsim.simulation import Simulation, Snapshot
 
 

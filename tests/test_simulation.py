@@ -190,7 +190,7 @@ def test_wrong_steps_are_refused_with_a_sentence(tiny_world_dir: Path) -> None:
 
 
 def test_noise_depends_on_seed_and_draw() -> None:
-    draws = {tuple(lane_noise(seed, draw, (3,)).tolist()) for seed in (0, 1, 2**63, -5) for draw in range(5)}
+    draws = {tuple(lane_noise(seed, draw, (3,)).tolist()) for seed in (0, 1, 2**62, -5) for draw in range(5)}
     assert len(draws) == 20
     many = lane_noise(3, 4, (20_000,))
     assert abs(float(many.mean())) < 0.03

@@ -67,13 +67,17 @@ def test_a_missing_tensor_is_named(copy: Path) -> None:
 def test_an_action_space_that_does_not_fit_the_weights_is_told(copy: Path) -> None:
     data = json.loads((copy / "spec.json").read_text())
     edit(copy, spec=data["spec"] | {"action": {"kind": "discrete", "n": 3, "start": 0}})
-    with pytest.raises(ValueError, match="built for actions of 4 numbers .* action space has 3"):
+    with pytest.raises(ValueError, match=r"built for actions of 4 numbers .* action space has 3"):
         worldsim.load(copy, device="cpu")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "spec.json is not a World's spec"), ('{"format": 1, "speck": 2}', "speck"), ("\udcff", "not a World's spec")],
+    [
+        ("{", "spec.json is not a World's spec"),
+        ('{"format": 1, "speck": 2}', "speck"),
+        ("\udcff", "not a World's spec"),
+    ],
 )
 def test_a_broken_spec_names_the_file_and_the_field(copy: Path, content: str, message: str) -> None:
     (copy / "spec.json").write_bytes(content.encode(errors="surrogateescape"))
@@ -96,7 +100,7 @@ def test_damaged_weights_are_told(copy: Path, content: bytes) -> None:
 
 def test_missing_weights_are_told(copy: Path) -> None:
     (copy / "weights.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="weights.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"weights\.safetensors"):
         worldsim.load(copy, device="cpu")
 
 

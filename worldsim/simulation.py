@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from worldsim.model import PATCH
 from worldsim.model.sampler import Memory, remember_context, sample_first, sample_next
 from worldsim.model.text import encode_bytes
-from worldsim.spec import PATCH, check_size
+from worldsim.spec import check_size
 from worldsim.world import World
 
 MASK63 = (1 << 63) - 1
@@ -175,7 +176,12 @@ class Simulation:
             raise ValueError(f"context must be uint8 frames, got {frames.dtype}")
         if frames.ndim == 4:
             frames = frames.expand(lanes, *frames.shape)
-        if frames.ndim != 5 or frames.shape[0] != lanes or frames.shape[2:] != (height, width, 3) or not frames.shape[1]:
+        if (
+            frames.ndim != 5
+            or frames.shape[0] != lanes
+            or frames.shape[2:] != (height, width, 3)
+            or not frames.shape[1]
+        ):
             raise ValueError(
                 f"context must be (T, {height}, {width}, 3) or ({lanes}, T, {height}, {width}, 3) with T >= 1, "
                 f"got {tuple(torch.as_tensor(context).shape)}"
@@ -190,7 +196,8 @@ class Simulation:
             flat = flat.expand(lanes, *flat.shape)
         if flat.shape != (lanes, time - 1, dim):
             raise ValueError(
-                f"the actions of a context of {time} frames must be flat, ({time - 1}, {dim}) or ({lanes}, {time - 1}, {dim}), "
+                f"the actions of a context of {time} frames must be flat, ({time - 1}, {dim}) or "
+                f"({lanes}, {time - 1}, {dim}), "
                 f"got {tuple(torch.as_tensor(actions).shape)}"
             )
         keep = min(time, self.world.spec.context_length)
@@ -238,15 +245,21 @@ class Simulation:
     def _decode(self, latents: Tensor) -> Tensor:
         return self.world.tokenizer.decode_uint8(latents)
 
-    def context_frames(self) -> list[Tensor]:
-        """For each lane the frames that it started from, uint8 (T, H, W, 3), oldest first."""
-        return [self._decode(latents) for latents in self._contexts]
+    def context_frames(self, lanes: Sequence[int] | None = None) -> list[Tensor]:
+        """For each of the lanes (default: all) the frames that it started from, uint8 (T, H, W, 3), oldest first."""
+        return [self._decode(self._contexts[lane]) for lane in (range(self.lanes) if lanes is None else lanes)]
 
     # Copying
 
     def snapshot(self) -> Snapshot:
         """A copy of the whole state, to `restore` any number of times."""
-        return Snapshot(self._memory.map(torch.clone), list(self.seeds), list(self._draws), self.frames.clone(), list(self._contexts))
+        return Snapshot(
+            self._memory.map(torch.clone),
+            list(self.seeds),
+            list(self._draws),
+            self.frames.clone(),
+            list(self._contexts),
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot; ValueError if it has another number of lanes or another size."""
@@ -270,7 +283,8 @@ class Simulation:
         other.lanes = self.lanes * n
         other._memory = self._memory.map(lambda tensor: tensor.repeat_interleave(n, 0))
         other.frames = self.frames.repeat_interleave(n, 0)
-        other.seeds, other._draws, other._contexts = (
-            [value for value in values for _ in range(n)] for values in (self.seeds, self._draws, self._contexts)
-        )
+        lanes = [lane for lane in range(self.lanes) for _ in range(n)]
+        other.seeds = [self.seeds[lane] for lane in lanes]
+        other._draws = [self._draws[lane] for lane in lanes]
+        other._contexts = [self._contexts[lane] for lane in lanes]
         return other

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from gymnasium import spaces
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from worldsim.model.policy import ActionLayout, Segment
-from worldsim.model.tokenizer import PATCH
+from worldsim.model import PATCH
+
+if TYPE_CHECKING:
+    from worldsim.model.policy import ActionLayout
+
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
     """Return `size` = (height, width) in pixels as ints; ValueError unless both are positive multiples of 16."""
@@ -45,7 +47,10 @@ def space_to_json(space: spaces.Space) -> dict[str, Any]:
         return {"kind": "dict", "spaces": [[key, space_to_json(part)] for key, part in space.spaces.items()]}
     if isinstance(space, spaces.Tuple):
         return {"kind": "tuple", "spaces": [space_to_json(part) for part in space.spaces]}
-    raise TypeError(f"cannot store a {type(space).__name__} action space; use Discrete, MultiDiscrete, MultiBinary, Box, Dict or Tuple")
+    raise TypeError(
+        f"cannot store a {type(space).__name__} action space; "
+        "use Discrete, MultiDiscrete, MultiBinary, Box, Dict or Tuple"
+    )
 
 
 def space_from_json(data: dict[str, Any]) -> spaces.Space:
@@ -69,6 +74,10 @@ def space_from_json(data: dict[str, Any]) -> spaces.Space:
 
 def action_layout(space: spaces.Space) -> ActionLayout:
     """How the model sees and predicts flat actions of this space; TypeError for a space without a flat vector."""
+    import torch  # here, because simulators and recorders need the rest of this module and should start fast
+
+    from worldsim.model.policy import ActionLayout, Segment
+
     segments: list[Segment] = []
 
     def add(kind: Literal["categorical", "box"], size: int) -> None:
@@ -95,7 +104,9 @@ def action_layout(space: spaces.Space) -> ActionLayout:
     visit(space)
     flat = spaces.flatten_space(space)
     assert isinstance(flat, spaces.Box)
-    return ActionLayout(segments, torch.tensor(flat.low, dtype=torch.float32), torch.tensor(flat.high, dtype=torch.float32))
+    return ActionLayout(
+        segments, torch.tensor(flat.low, dtype=torch.float32), torch.tensor(flat.high, dtype=torch.float32)
+    )
 
 
 class WorldSpec(BaseModel):
@@ -110,7 +121,9 @@ class WorldSpec(BaseModel):
     context_length: int = Field(gt=0, description="frames that the World remembers while it is stepped")
     shortcut: bool = Field(default=False, description="whether the dynamics was trained to know its step size")
     steps: int = Field(default=2, gt=0, description="denoising steps a frame, unless the caller says otherwise")
-    context_noise: float = Field(default=0.05, ge=0, lt=1, description="noise level of remembered frames while stepping")
+    context_noise: float = Field(
+        default=0.05, ge=0, lt=1, description="noise level of remembered frames while stepping"
+    )
     max_episode_steps: int = Field(default=1200, gt=0)
     simulator: str | None = Field(default=None, description="id of the ground-truth environment it was trained on")
     simulator_kwargs: dict[str, Any] = Field(default_factory=dict)

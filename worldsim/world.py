@@ -17,9 +17,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
+from worldsim.model import PATCH
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
-from worldsim.spec import PATCH, WorldSpec
+from worldsim.spec import WorldSpec
 from worldsim.training.checkpoint import load_tensors, save_tensors
 from worldsim.training.machine import fast_dtype, pick_device
 
@@ -99,10 +100,20 @@ class World:
         tokens = Tokenizer(tokenizer or TokenizerConfig())
         channels = tokens.config.latent_channels
         dynamics = Dynamics(
-            DynamicsConfig(**{"action_dim": spec.action_dim, "policy_logits": spec.layout.logits, "latent_channels": channels, **sizes})
+            DynamicsConfig(
+                **{
+                    "action_dim": spec.action_dim,
+                    "policy_logits": spec.layout.logits,
+                    "latent_channels": channels,
+                    **sizes,
+                }
+            )
         )
-        for layer in (dynamics.to_latent, dynamics.heads, *(b.modulation.linear for b in dynamics.blocks)):
-            nn.init.normal_(layer.weight, std=0.02)  # zero at the start of training; here every input shall matter
+        # What is zero before training is random here, so that every input matters to what is shown.
+        nn.init.orthogonal_(tokens.analysis)
+        tokens.synthesis.copy_(tokens.analysis.T)
+        for layer in (dynamics.to_latent, dynamics.heads, *(b.modulation.linear for b in dynamics.typed_blocks)):
+            nn.init.normal_(layer.weight, std=0.2)
         time = min(spec.context_length, 8)
         shape = (starts, time, spec.size[0] // PATCH, spec.size[1] // PATCH, channels)
         actions = torch.zeros(starts, time - 1, spec.action_dim)
@@ -116,7 +127,9 @@ class World:
         tensors = {f"tokenizer.{key}": value for key, value in self.tokenizer.state_dict().items()}
         tensors |= {f"dynamics.{key}": value for key, value in self.dynamics.state_dict().items()}
         tensors |= {"starts.latents": self.starts.latents}
-        tensors = {key: value.to(dtype) for key, value in tensors.items()} | {"starts.actions": self.starts.actions.float()}
+        tensors = {key: value.to(dtype) for key, value in tensors.items()} | {
+            "starts.actions": self.starts.actions.float()
+        }
         save_tensors(path / _WEIGHTS, tensors)
         file = WorldFile(
             format=FORMAT, spec=self.spec, tokenizer=self.tokenizer.config, dynamics=self.dynamics.config,
@@ -131,7 +144,9 @@ class World:
         device = torch.device(device)
         for module in (self.tokenizer, self.dynamics):
             module.to(device, dtype).eval().requires_grad_(False)
-        self.starts = Starts(self.starts.latents.to(device, dtype), self.starts.actions.to(device), self.starts.captions)
+        self.starts = Starts(
+            self.starts.latents.to(device, dtype), self.starts.actions.to(device), self.starts.captions
+        )
         return self
 
     def start(
@@ -149,7 +164,7 @@ class World:
 
         seed: an int (lane i gets seed + i) or one int a lane. A lane starts from one of the World's start contexts,
         drawn by its seed; or from `prompt` (text, one for all or one a lane); or from `context`, uint8 frames
-        (T, H, W, 3) or (lanes, T, H, W, 3), with `actions`, the flat actions (T - 1, A) or (lanes, T - 1, A) between them.
+        (T, H, W, 3) or (lanes, T, H, W, 3), with `actions`, the flat actions (T - 1, A) or (lanes, T - 1, A) between.
         size: (height, width) of the frames in pixels, multiples of 16 (default: that of the context, or native).
         steps: denoising steps a frame. ValueError for arguments that do not fit.
         """
@@ -219,6 +234,7 @@ def _check_weights(path: Path, part: str, module: nn.Module, weights: dict[str, 
     if differing:
         key = differing[0]
         raise ValueError(
-            f"the weights in {path / _WEIGHTS} do not fit the sizes in {_SPEC}: {part}.{key} is {have.get(key, 'missing')} in "
-            f"the file, but {_SPEC} describes {wanted.get(key, 'no such tensor')} ({len(differing)} of {len(wanted)} differ)"
+            f"the weights in {path / _WEIGHTS} do not fit the sizes in {_SPEC}: {part}.{key} is "
+            f"{have.get(key, 'missing')} in the file, but {_SPEC} describes {wanted.get(key, 'no such tensor')} "
+            f"({len(differing)} of {len(wanted)} differ)"
         )

@@ -13,9 +13,8 @@ BLOCK_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 BLOCK_ID: dict[str, int] = {name: index for index, name in enumerate(BLOCK_NAMES)}
 
-AIR, GRASS, DIRT, STONE, SAND, WATER, WOOD, LEAVES, PLANKS, COBBLESTONE, SNOW, ICE, GLASS, BRICK, CACTUS, FLOWER, WOOL = range(
-    len(BLOCK_NAMES)
-)
+AIR, GRASS, DIRT, STONE, SAND, WATER, WOOD, LEAVES, PLANKS, COBBLESTONE = range(10)
+SNOW, ICE, GLASS, BRICK, CACTUS, FLOWER, WOOL = range(10, len(BLOCK_NAMES))
 
 # The nine slots of the hotbar, in order.
 HOTBAR: tuple[int, ...] = (DIRT, STONE, SAND, WOOD, PLANKS, COBBLESTONE, GLASS, BRICK, WOOL)

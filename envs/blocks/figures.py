@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numba import njit
+
 from worldsim.envs.blocks.rays import hit_box, nonzero
 from worldsim.envs.blocks.sky import FOG_END, LIGHT, PURE, fog_amount, haze
 from worldsim.envs.blocks.textures import sample

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numba import njit
+
 from worldsim.envs.blocks.blocks import AIR, FLOWER, WATER
 from worldsim.envs.blocks.sky import COMPILED, PURE
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+
 from worldsim.envs.blocks.blocks import AIR, FLOWER, GLASS, WATER
 from worldsim.envs.blocks.figures import BODIES, draw_animals, draw_crosshair, draw_hand
 from worldsim.envs.blocks.rays import highest_block, march, nonzero, raycast

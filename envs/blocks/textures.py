@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+
 from worldsim.envs.blocks.blocks import BLOCK_ID, BLOCK_NAMES
 
 SIDE = 16

@@ -6,10 +6,10 @@ import pytest
 from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
-from worldsim.agents import make_policy
-from worldsim.agents.blocks_explorer import KEYS, sweep
 
 import worldsim  # noqa: F401, registers the environments
+from worldsim.agents import make_policy
+from worldsim.agents.blocks_explorer import KEYS, sweep
 
 EPISODES, TICKS = 40, 256
 

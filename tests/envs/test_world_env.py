@@ -16,9 +16,9 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from worldsim.envs import WorldEnv, WorldVectorEnv
 
 import worldsim
+from worldsim.envs import WorldEnv, WorldVectorEnv
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import iterate
+
 from worldsim.envs import WorldEnv, WorldVectorEnv
 from worldsim.envs.vector_checker import check_vector_env
 

@@ -47,7 +47,9 @@ class Clip:
         noisy = mix(self.latents, self.gaussian, self.level)
         previous, there = (self.previous, self.has_action) if causal else (None, None)
         step = torch.zeros_like(self.level)
-        return model(noisy, self.level, step, self.actions, self.has_action, text, previous, there, causal=causal).latents
+        return model(
+            noisy, self.level, step, self.actions, self.has_action, text, previous, there, causal=causal
+        ).latents
 
 
 def test_the_causal_mask_hides_the_future_and_the_open_one_does_not(dynamics: Dynamics) -> None:
@@ -128,7 +130,9 @@ def test_a_full_ring_forgets_the_oldest_frames(dynamics: Dynamics) -> None:
         for frame in range(8):
             memory.latents, memory.previous = clip.latents[:, frame], clip.previous[:, frame]
             memory.has_previous = torch.ones_like(memory.has_previous)
-            sample_next(single, memory, clip.actions[:, frame], clip.gaussian[:, frame], clip.gaussian[:, 0] * 0, steps=1)
+            sample_next(
+                single, memory, clip.actions[:, frame], clip.gaussian[:, frame], clip.gaussian[:, 0] * 0, steps=1
+            )
         assert memory.cache.visible(1).sum(-1).tolist() == [[length], [length]]
         return memory.latents
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,17 @@ from einops import rearrange, repeat
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from worldsim.model.layers import MLP, Linear, Projection, Rotation, attend, merge_heads, rotate, rotation_in_space, rotation_in_time
+from worldsim.model.layers import (
+    MLP,
+    Linear,
+    Projection,
+    Rotation,
+    attend,
+    merge_heads,
+    rotate,
+    rotation_in_space,
+    rotation_in_time,
+)
 from worldsim.model.text import TextEncoder
 
 
@@ -147,7 +158,7 @@ class DynamicsBlock(nn.Module):
             self.text_out = Linear(channels, channels, bias=False)
 
     def spatial(self, x: Tensor, previous: Tensor, rotation: Rotation, rotation_before: Rotation) -> Tensor:
-        """x (frames, tokens + registers, channels) attends to itself and to the clean frame before (frames, tokens, c)."""
+        """x (frames, tokens + registers, channels) attends to itself and to the frame before (frames, tokens, c)."""
         q, k, v = self.space(x)
         k_before, v_before = self.before(previous)
         keys = torch.cat([rotate(k, rotation), rotate(k_before, rotation_before)], 2)
@@ -159,7 +170,7 @@ class DynamicsBlock(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """x (batch, time, tokens, channels) attends through time; also returns its rotated keys and its values."""
         assert self.time is not None
-        batch, time, tokens, _ = x.shape
+        batch = x.shape[0]
         # Contiguous also for one lane, where it could be a view: the product of a view rounds differently.
         x = rearrange(self.time_norm(x), "b t n c -> (b n) t c").contiguous()
         q, k, v = (rearrange(part, "(b n) h t d -> b n h t d", b=batch) for part in self.time(x))
@@ -204,6 +215,11 @@ class Dynamics(nn.Module):
         self.heads = Linear(config.registers * channels, 2 + config.policy_logits)
         self._initialise()
 
+    @property
+    def typed_blocks(self) -> list[DynamicsBlock]:
+        """The blocks, with the type that a ModuleList hides."""
+        return cast(list[DynamicsBlock], self.blocks)
+
     def _initialise(self) -> None:
         for module in (self.to_latent, self.heads, self.final_skip):
             nn.init.zeros_(module.weight)
@@ -212,7 +228,7 @@ class Dynamics(nn.Module):
         with torch.no_grad():
             self.final_skip.bias[: self.config.latent_channels] = 0.7
         depth = (2 * self.config.layers) ** -0.5
-        for block in self.blocks:
+        for block in self.typed_blocks:
             for name, parameter in block.named_parameters():
                 if name.endswith(("_out.weight", "mlp.down.weight")):
                     parameter.data.mul_(depth)
@@ -222,7 +238,7 @@ class Dynamics(nn.Module):
         like = self.embed.weight
         heads = self.config.heads
         shape = (batch, tokens + self.config.registers, heads, length, self.config.channels // heads)
-        layers = sum(block.time is not None for block in self.blocks)
+        layers = sum(block.time is not None for block in self.typed_blocks)
         return Cache(
             [like.new_zeros(shape) for _ in range(layers)],
             [like.new_zeros(shape) for _ in range(layers)],
@@ -233,7 +249,7 @@ class Dynamics(nn.Module):
         """Byte ids (batch, length) to the text that `forward` takes; done once, however many frames it is for."""
         vectors, mask = self.text(data)
         vectors = self.project_text(vectors)
-        pairs = [block.text_keys(vectors) for block in self.blocks if block.text_query is not None]
+        pairs = [block.text_keys(vectors) for block in self.typed_blocks if block.text_query is not None]
         return Text([keys for keys, _ in pairs], [values for _, values in pairs], mask)
 
     def forward(
@@ -272,7 +288,9 @@ class Dynamics(nn.Module):
             there = rearrange(has_previous, "b t -> (b t) 1 1")
             patches = rearrange(neighbourhood(previous.flatten(0, 1)), "f h w c -> f (h w) c")
             before = self.embed_before(patches)
-            before = torch.where(there, before + self.before_mlp(F.rms_norm(before, before.shape[-1:], eps=1e-6)), self.no_before)
+            before = torch.where(
+                there, before + self.before_mlp(F.rms_norm(before, before.shape[-1:], eps=1e-6)), self.no_before
+            )
             skip = torch.where(there, rearrange(previous, "b t h w c -> (b t) (h w) c"), 0)
 
         action = torch.where(has_action[..., None], self.embed_action(actions), self.no_action)
@@ -288,7 +306,7 @@ class Dynamics(nn.Module):
         in_time, mask = self._time(batch, time, tokens + registers, x.device, causal, cache)
 
         layer = text_layer = 0
-        for block in self.blocks:
+        for block in self.typed_blocks:
             scale1, shift1, gate1, scale2, shift2, gate2 = block.modulation(condition)
             attended = block.spatial(modulate(x, scale1, shift1), before, rotation, rotation_before)
             x = x + (1 + gate1) * attended

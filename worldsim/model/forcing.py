@@ -3,6 +3,7 @@
 Diffusion forcing (arXiv 2407.01392): each frame of a clip draws its own noise level, with patterns for the uses that
 matter. Rectified flow in x-space: noisy = (1 - level) * clean + level * noise, the network predicts clean. Shortcut
 forcing (Dreamer 4, arXiv 2509.24527): part of the batch learns to take in one step what it takes in two half steps.
+Against drift, part of the batch sees frames before that the model made itself (as in DIAMOND, arXiv 2405.12399).
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ class ForcingConfig(BaseModel):
     pure_noise: float = Field(default=0.5, description="share of noisy frames that start from noise alone")
     bidirectional: float = Field(default=0.0, description="share of batches trained with the open temporal mask")
     previous_noise: float = Field(default=0.05, description="most noise that is added to the frame before")
+    own: float = Field(
+        default=0.0, ge=0, le=1, description="share of clips where the frames before are the model's own"
+    )
+    own_depth: int = Field(default=2, ge=1, description="how many steps away from the truth those have gone")
     drop_action: float = 0.08
     drop_text: float = 0.15
     shortcut: float = Field(default=0.0, ge=0, le=1, description="share of the clips of a batch with bootstrap targets")
@@ -98,20 +103,32 @@ def dynamics_loss(
     before = before + amount * torch.randn_like(before)
     has_before = (torch.arange(time, device=device) > 0).expand(batch, -1)
 
+    encoded = model.encode_text(text)
+
     def predict(first: int, noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
         """The model's prediction for the first `first` clips."""
         words = encoded.map(lambda tensor: tensor[:first])
         seen = (before[:first], has_before[:first]) if causal else (None, None)
         return model(noisy, level, step, led_here[:first], has_action[:first], words, *seen, causal=causal)
 
-    encoded = model.encode_text(text)
+    own = int(config.own * batch + 0.5) if causal else 0
+    if own:
+        with torch.no_grad():
+            for _ in range(config.own_depth):
+                fresh = torch.randn_like(latents[:own])
+                made = predict(own, fresh, torch.ones_like(level[:own]), torch.zeros_like(step[:own])).latents
+                # The first frame of a clip has nothing before it to be made from: it stays true.
+                made = torch.cat([before[:own, :2], made[:, 1:-1].to(before.dtype)], 1)
+                before = torch.cat([made, before[own:]])
     prediction = predict(batch, noisy, level, step)
     target = latents
     if shortcut:
         with torch.no_grad():
             bootstrap = _two_half_steps(predict, shortcut, noisy[:shortcut], level[:shortcut], step[:shortcut])
             is_step = (step[:shortcut] > 0)[..., None, None, None]
-            target = torch.cat([torch.where(is_step, bootstrap.to(latents.dtype), latents[:shortcut]), latents[shortcut:]])
+            target = torch.cat(
+                [torch.where(is_step, bootstrap.to(latents.dtype), latents[:shortcut]), latents[shortcut:]]
+            )
 
     error = (prediction.latents.float() - target.float()).square().mean((2, 3, 4))
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)

@@ -28,7 +28,9 @@ def rotation_in_time(positions: Tensor, head_dim: int) -> Rotation:
     return angles.cos().float(), angles.sin().float()
 
 
-def rotation_in_space(height: int, width: int, head_dim: int, extra: int = 0, device: torch.device | None = None) -> Rotation:
+def rotation_in_space(
+    height: int, width: int, head_dim: int, extra: int = 0, device: torch.device | None = None
+) -> Rotation:
     """The rotation for a grid of height x width tokens, row by row, then `extra` tokens that have no place.
 
     Half of the pairs turn with the row, half with the column. Positions are centred, so a larger picture extends the
@@ -68,8 +70,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 class Linear(nn.Linear):
     """A linear layer whose rows do not depend on how many there are.
 
-    PyTorch's CPU kernels round differently below a dozen rows. A lane must show the same frames whether it runs alone or
-    beside others, so few rows are padded to 16.
+    PyTorch's CPU kernels round differently below a dozen rows. A lane must show the same frames whether it runs alone
+    or beside others, so few rows are padded to 16.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ class ActionLayout:
         return parts
 
     def loss(self, logits: Tensor, scaled: Tensor) -> Tensor:
-        """Cross-entropy (...) of scaled actions (..., action_dim) under logits (..., self.logits), summed over parts."""
+        """Cross-entropy (...) of scaled actions (..., action_dim) under logits (..., self.logits), parts added up."""
         total = torch.zeros(scaled.shape[:-1], device=scaled.device)
         centres = bin_centres(scaled.device)
         for segment, part in self._parts(logits.float()):

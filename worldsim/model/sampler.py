@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -102,15 +103,19 @@ class Memory:
             cache=dynamics.new_cache(lanes, grid[0] * grid[1], length),
             latents=frame, previous=frame.clone(), has_previous=no,
             action=like.new_zeros(lanes, config.action_dim), has_action=no.clone(),
-            text=dynamics.encode_text(encode_bytes([None] * lanes, like.device)), reward=torch.zeros_like(no, dtype=torch.float32),
+            text=dynamics.encode_text(encode_bytes([None] * lanes, like.device)),
+            reward=torch.zeros_like(no, dtype=torch.float32),
             end=torch.zeros_like(no, dtype=torch.float32),
             policy=like.new_zeros(lanes, config.policy_logits, dtype=torch.float32),
         )  # fmt: skip
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Memory:
         """A memory with `function` applied to every tensor."""
-        parts = vars(self)
-        return Memory(**{k: function(v) if isinstance(v, Tensor) else v.map(function) for k, v in parts.items()})
+        parts: dict[str, Any] = vars(self)
+        mapped: dict[str, Any] = {
+            k: function(v) if isinstance(v, Tensor) else v.map(function) for k, v in parts.items()
+        }
+        return Memory(**mapped)
 
     def put(self, lanes: list[int], other: Memory) -> None:
         """Replace some lanes by those of another memory."""

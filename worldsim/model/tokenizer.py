@@ -17,9 +17,9 @@ from einops import rearrange
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from worldsim.model import PATCH
 from worldsim.model.layers import Block, Linear, rotation_in_space
 
-PATCH = 16  # pixels in height and width that one token covers
 _PIXELS = PATCH * PATCH * 3
 
 
@@ -57,8 +57,8 @@ class Tokenizer(nn.Module):
             return nn.ModuleList(Block(channels, channels // config.head_dim) for _ in range(count))
 
         self.register_buffer("mean", torch.zeros(_PIXELS))
-        self.register_buffer("analysis", torch.eye(_PIXELS)[:, :latent].clone())
-        self.register_buffer("synthesis", torch.eye(_PIXELS)[:latent].clone())
+        self.register_buffer("analysis", torch.zeros(_PIXELS, latent))
+        self.register_buffer("synthesis", torch.zeros(latent, _PIXELS))
         self.from_latent = Linear(latent, wide)
         self.wide = stack(wide, config.layers)
         self.split = Linear(wide, 4 * fine)

@@ -11,8 +11,8 @@ RECIPE = Recipe(
     frames=150_000,
     tokenizer_phases=[Phase(minutes=24, batch=16, rate=1e-3, rate_end=1e-5)],
     dynamics_phases=[
-        Phase(minutes=76, batch=4, time=16, rate=1e-3, rate_end=5e-4),
-        Phase(minutes=22, batch=2, time=32, rate=5e-4, rate_end=1e-5, settings={"shortcut": 0.5}),
+        Phase(minutes=66, batch=4, time=16, rate=1e-3, rate_end=5e-4),
+        Phase(minutes=27, batch=4, time=16, rate=5e-4, rate_end=1e-5, settings={"own": 0.5}),
     ],
-    context_length=32,
+    context_length=16,
 )

@@ -95,7 +95,9 @@ class Training:
     def path(self) -> Path:
         return self.directory / f"{self.name}.safetensors"
 
-    def run(self, phases: list[Phase], loss: Callable[[Phase], Loss], batches: Callable[[Phase, int], Iterator[Batch]]) -> None:
+    def run(
+        self, phases: list[Phase], loss: Callable[[Phase], Loss], batches: Callable[[Phase, int], Iterator[Batch]]
+    ) -> None:
         """Train through all phases; afterwards (and after Ctrl-C) the module holds the moving average.
 
         loss(phase) gives the function to minimise; batches(phase, seed) the data. Resumes if there is a checkpoint.
@@ -116,7 +118,13 @@ class Training:
                 parameter.copy_(self.average[key])
 
     def _run_phase(
-        self, phase: Phase, index: int, start: float, end: float, loss: Loss, batches: Callable[[Phase, int], Iterator[Batch]]
+        self,
+        phase: Phase,
+        index: int,
+        start: float,
+        end: float,
+        loss: Loss,
+        batches: Callable[[Phase, int], Iterator[Batch]],
     ) -> None:
         torch.manual_seed(1000 * index + self.progress.step)
         data = batches(phase, 1000 * index + self.progress.step)
@@ -125,14 +133,17 @@ class Training:
         step_loss = torch.compile(_autocast(loss, self.device), dynamic=False) if self.compiled else loss
         bar = tqdm(
             total=round(end - start), initial=round(self.progress.seconds - start), unit="s", disable=not self.show,
-            desc=f"{self.name} {index + 1}", bar_format="{desc} {percentage:3.0f}%|{bar:12}| {n:.0f}/{total:.0f}s {postfix}",
+            desc=f"{self.name} {index + 1}",
+            bar_format="{desc} {percentage:3.0f}%|{bar:12}| {n:.0f}/{total:.0f}s {postfix}",
         )  # fmt: skip
         saved = self.progress.seconds
         recent: dict[str, float] = {}
         clock: float | None = None  # the first step compiles: its time is not training time
         for batch in data:
             share = (self.progress.seconds - start) / (end - start)
-            rate = (phase.rate + (phase.rate_end - phase.rate) * min(share, 1.0)) * min(1.0, (self.progress.step + 1) / WARMUP_STEPS)
+            rate = (phase.rate + (phase.rate_end - phase.rate) * min(share, 1.0)) * min(
+                1.0, (self.progress.step + 1) / WARMUP_STEPS
+            )
             values = self._step(step_loss, batch, rate)
             now = time.perf_counter()
             if clock is not None:
@@ -140,13 +151,17 @@ class Training:
                 self.progress.seconds += took
                 bar.update(min(took, bar.total - bar.n))
                 if self.progress.step % 10 == 0:
-                    values = {key: float(value) for key, value in values.items()}
-                    if not math.isfinite(values["loss"]):
-                        raise FloatingPointError(f"the loss of {self.name} became {values['loss']} at step {self.progress.step}")
-                    recent = {k: 0.9 * recent.get(k, v) + 0.1 * v for k, v in values.items()}
+                    numbers = {key: float(value) for key, value in values.items()}
+                    if not math.isfinite(numbers["loss"]):
+                        raise FloatingPointError(
+                            f"the loss of {self.name} became {numbers['loss']} at step {self.progress.step}"
+                        )
+                    recent = {k: 0.9 * recent.get(k, v) + 0.1 * v for k, v in numbers.items()}
                     frames = phase.batch * phase.time / took
                     shown = {k: f"{v:.4g}" for k, v in recent.items()}
-                    bar.set_postfix(step=self.progress.step, **shown, fps=f"{frames:.0f}", machine=f"{flops / took / peak:.0%}")
+                    bar.set_postfix(
+                        step=self.progress.step, **shown, fps=f"{frames:.0f}", machine=f"{flops / took / peak:.0%}"
+                    )
                     self._log(recent, frames)
             clock = now
             if self.progress.seconds - saved > self.checkpoint_seconds:
@@ -224,7 +239,7 @@ class Training:
 
 
 def _autocast(loss: Loss, device: torch.device) -> Loss:
-    """The loss in bfloat16 where matrices are concerned; inside the compiled function, because eager autocast is slow."""
+    """The loss with matrix products in bfloat16; inside the compiled function, because eager autocast is slow."""
 
     def wrapped(batch: Batch) -> dict[str, Tensor]:
         with torch.autocast(device.type, torch.bfloat16):

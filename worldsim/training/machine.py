@@ -36,12 +36,14 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 if the device multiplies matrices of the sizes used here faster in it than in float32."""
     if device.type == "cuda":
         return torch.bfloat16
-    measured = {dtype: min(_seconds(device, dtype, 256, 5) for _ in range(3)) for dtype in (torch.float32, torch.bfloat16)}
+    measured = {
+        dtype: min(_seconds(device, dtype, 256, 5) for _ in range(3)) for dtype in (torch.float32, torch.bfloat16)
+    }
     return min(measured, key=measured.__getitem__)
 
 
 def pick_device(name: str) -> torch.device:
-    """"auto" (CUDA if there is one, else the CPU) or a PyTorch device name; ValueError if it is not there."""
+    """ "auto" (CUDA if there is one, else the CPU) or a PyTorch device name; ValueError if it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,9 +27,11 @@ from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.spec import WorldSpec
 from worldsim.training.checkpoint import load_tensors, save_tensors
-from worldsim.training.loop import Phase, Training
+from worldsim.training.loop import Loss, Phase, Training
 from worldsim.training.machine import pick_device
 from worldsim.world import Starts, World
+
+TrainPart = Callable[..., Training]  # a Training that only lacks the network and its name
 
 
 def train(
@@ -55,7 +57,8 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     target = pick_device(device)
     train_part = partial(
-        Training, directory=out, device=target, average=recipe.average, compiled=recipe.compiled, tensorboard=tensorboard,
+        Training, directory=out, device=target, average=recipe.average, compiled=recipe.compiled,
+        tensorboard=tensorboard,
         show=show,
     )  # fmt: skip
 
@@ -86,14 +89,16 @@ def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> Fram
         return FrameStore.open(out / "frames")
     if (data / "spec.json").exists():
         return FrameStore.open(data)
-    from worldsim.data.lerobot import store_from_dataset  # needs av and pyarrow
+    from worldsim.data.record import store_from_dataset
 
     if not (out / "frames" / "spec.json").exists():
         store_from_dataset(data, out / "frames")
     return FrameStore.open(out / "frames")
 
 
-def _train_tokenizer(recipe: Recipe, store: FrameStore, out: Path, device: torch.device, train_part) -> Tokenizer:  # type: ignore[no-untyped-def]
+def _train_tokenizer(
+    recipe: Recipe, store: FrameStore, out: Path, device: torch.device, train_part: TrainPart
+) -> Tokenizer:
     torch.manual_seed(recipe.seed)
     tokenizer = Tokenizer(recipe.tokenizer).to(device)
     fitted, finished = out / "tokenizer-fitted.safetensors", out / "tokenizer-final.safetensors"
@@ -157,8 +162,8 @@ def _starts(recipe: Recipe, store: FrameStore, tokenizer: Tokenizer, out: Path, 
 
 def _train_dynamics(
     recipe: Recipe, store: FrameStore, latents: np.ndarray, tokenizer: Tokenizer, starts: Starts, out: Path,
-    device: torch.device, train_part,
-) -> Path:  # type: ignore[no-untyped-def]  # fmt: skip
+    device: torch.device, train_part: TrainPart,
+) -> Path:  # fmt: skip
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=store.action, context_length=recipe.context_length,
         steps=recipe.steps, context_noise=recipe.context_noise, max_episode_steps=recipe.max_episode_steps,
@@ -179,10 +184,10 @@ def _train_dynamics(
         trained = spec.model_copy(update={"shortcut": settings.shortcut > 0})
         World(trained, tokenizer, copy, starts).save(out / "world")
 
-    def loss(phase: Phase):  # type: ignore[no-untyped-def]
+    def loss(phase: Phase) -> Loss:
         nonlocal settings
         settings = ForcingConfig.model_validate(recipe.forcing.model_dump() | phase.settings)
-        return lambda batch: dynamics_loss(dynamics, spec.layout, settings, **batch)
+        return lambda batch: dynamics_loss(dynamics, spec.layout, settings, causal=True, **batch)
 
     def batches(phase: Phase, seed: int) -> Iterator[Batch]:
         return clip_batches(store, latents, phase.batch, phase.time, device, seed)
