@@ -27,7 +27,7 @@ class ForcingConfig(BaseModel):
     remembered: float = Field(default=0.25, description="in other clips, share of frames with almost no noise (memory)")
     pure_noise: float = Field(default=0.5, description="share of noisy frames that start from noise alone")
     bidirectional: float = Field(default=0.0, description="share of batches trained with the open temporal mask")
-    previous_noise: float = Field(default=0.05, description="most noise that is added to the frame before")
+    previous_noise: float = Field(default=0.06, description="most noise on the frame before, in deviations")
     own: float = Field(
         default=0.0, ge=0, le=1, description="share of clips where the frames before are the model's own"
     )
@@ -99,7 +99,7 @@ def dynamics_loss(
     text = torch.where(torch.rand(batch, 1, device=device) >= config.drop_text, text, 0)
     before = F.pad(latents[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
     # Added, not mixed in: the network is not told how much, and shrunk inputs would teach it to amplify every frame.
-    amount = config.previous_noise * torch.rand(batch, time, 1, 1, 1, device=device)
+    amount = config.previous_noise * torch.rand(batch, time, 1, 1, 1, device=device) * latents.std((0, 1, 2, 3))
     before = before + amount * torch.randn_like(before)
     has_before = (torch.arange(time, device=device) > 0).expand(batch, -1)
 

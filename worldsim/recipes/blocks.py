@@ -11,8 +11,12 @@ RECIPE = Recipe(
     frames=150_000,
     tokenizer_phases=[Phase(minutes=24, batch=16, rate=1e-3, rate_end=1e-5)],
     dynamics_phases=[
-        Phase(minutes=66, batch=4, time=16, rate=1e-3, rate_end=5e-4),
-        Phase(minutes=27, batch=4, time=16, rate=5e-4, rate_end=1e-5, settings={"own": 0.5}),
+        Phase(minutes=47, batch=4, time=16, rate=1e-3, rate_end=7e-4),
+        # Once it moves, against drift: half of the clips continue from frames that the model made itself.
+        Phase(
+            minutes=42, batch=4, time=16, rate=7e-4, rate_end=1e-5,
+            settings={"own": 0.5, "pure_noise": 0.6, "weight_floor": 1.0},
+        ),
     ],
     context_length=16,
 )
