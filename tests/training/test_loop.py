@@ -1,0 +1,127 @@
+"""The training loop: it learns, and it stops and goes on at any moment without losing what it had."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from worldsim.training import checkpoint
+from worldsim.training.checkpoint import load_tensors, save_tensors
+from worldsim.training.loop import Loss, Phase, Training
+
+CPU = torch.device("cpu")
+
+
+def phase(seconds: float) -> Phase:
+    return Phase(minutes=seconds / 60, batch=16, rate=1e-2, rate_end=1e-2)
+
+
+def batches(phase: Phase, seed: int) -> Iterator[dict[str, Tensor]]:
+    draw = torch.Generator().manual_seed(seed)
+    while True:
+        yield {"x": torch.randn(phase.batch, 4, generator=draw)}
+
+
+def fit(directory: Path, phases: list[Phase], module: nn.Linear | None = None, **options: object) -> Training:
+    """Teach a linear layer to double its input."""
+    torch.manual_seed(0)
+    module = nn.Linear(4, 4) if module is None else module
+
+    def loss(phase: Phase) -> Loss:
+        return lambda batch: {"loss": (module(batch["x"]) - 2 * batch["x"]).square().mean()}
+
+    training = Training(module, directory, "linear", device=CPU, compiled=False, show=False, average=0.99, **options)  # type: ignore[arg-type]
+    training.run(phases, loss, batches)
+    return training
+
+
+def test_it_learns_and_leaves_the_average_in_the_module(tmp_path: Path) -> None:
+    training = fit(tmp_path, [phase(1.5)])
+    assert training.progress.step > 100
+    for key, value in training.module.state_dict().items():
+        assert torch.equal(value, training.average[key])
+    assert (training.module.weight - 2 * torch.eye(4)).abs().max() < 0.3
+
+
+def test_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    first = fit(tmp_path, [phase(0.3)])
+    steps, weight = first.progress.step, first.average["weight"].clone()
+    assert fit(tmp_path, [phase(0.3)]).progress.step == steps, "the budget is used up"
+    more = fit(tmp_path, [phase(0.6)])
+    assert more.progress.step > steps
+    assert more.progress.seconds >= 0.6
+    assert not torch.equal(more.average["weight"], weight)
+    assert more.optimizer.state[more.parameters["weight"]]["step"] > steps, "the optimizer's state came along"
+
+
+def test_phases_follow_each_other(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def loss(phase: Phase) -> Loss:
+        seen.append(phase.batch)
+        return lambda batch: {"loss": module(batch["x"]).square().mean()}
+
+    module = nn.Linear(4, 4)
+    training = Training(module, tmp_path, "two", device=CPU, compiled=False, show=False)
+    training.run([phase(0.1), phase(0.1).model_copy(update={"batch": 8})], loss, batches)
+    assert seen == [16, 8]
+
+
+def test_ctrl_c_saves_first(tmp_path: Path) -> None:
+    class Interrupted(nn.Linear):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            Interrupted.calls += 1
+            if Interrupted.calls == 30:
+                raise KeyboardInterrupt
+            return super().forward(x)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, [phase(60)], module=Interrupted(4, 4))
+    assert fit(tmp_path, [phase(0.01)]).progress.step >= 28
+
+
+def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.safetensors"
+    save_tensors(path, {"x": torch.ones(3)})
+
+    def dies(tensors: dict[str, Tensor], file: Path, facts: dict[str, str]) -> None:
+        file.write_bytes(b"half a fi")
+        raise SystemExit  # as near to a kill as a test can come and still look at the result
+
+    monkeypatch.setattr(checkpoint, "save_file", dies)
+    with pytest.raises(SystemExit):
+        save_tensors(path, {"x": torch.zeros(3)})
+    assert torch.equal(load_tensors(path)[0]["x"], torch.ones(3))
+
+
+def test_a_full_disk_is_told_before_anything_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.safetensors"
+    save_tensors(path, {"x": torch.ones(3)})
+    usage = checkpoint.shutil.disk_usage(tmp_path)._replace(free=1 << 20)
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OSError, match=r"not enough space to save .* goes on from the last checkpoint"):
+        save_tensors(path, {"x": torch.zeros(3)})
+    assert torch.equal(load_tensors(path)[0]["x"], torch.ones(3))
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    fit(tmp_path, [phase(0.05)])
+    with pytest.raises(ValueError, match=r"linear\.safetensors is of another recipe"):
+        fit(tmp_path, [phase(0.1)], module=nn.Linear(4, 3))
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path) -> None:
+    module = nn.Linear(4, 4)
+    training = Training(module, tmp_path, "nan", device=CPU, compiled=False, show=False)
+    with pytest.raises(FloatingPointError, match="the loss of nan became nan at step"):
+        training.run([phase(30)], lambda _: lambda batch: {"loss": module(batch["x"]).mean() * float("nan")}, batches)
+
+
+def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
+    (tmp_path / "linear.safetensors").write_bytes(b"not tensors")
+    with pytest.raises(ValueError, match="damaged"):
+        fit(tmp_path, [phase(0.05)])
