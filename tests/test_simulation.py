@@ -130,8 +130,8 @@ def test_start_from_the_callers_context(world: World) -> None:
 
 def test_a_long_context_is_cut_to_what_the_world_remembers(world: World) -> None:
     length = world.spec.context_length
-    frames = np.random.default_rng(0).integers(0, 255, (length + 4, 32, 48, 3), np.uint8)
-    actions = some_actions(world, length + 3)
+    frames = np.random.default_rng(0).integers(0, 255, (length + 5, 32, 48, 3), np.uint8)
+    actions = some_actions(world, length + 4)
     cut = world.start(context=frames[4:], actions=actions[4:])
     assert equal(play(world.start(context=frames, actions=actions), actions[:2]), play(cut, actions[:2]))
 

@@ -85,7 +85,7 @@ class Simulation:
         self._memory = Memory.empty(world.dynamics, lanes, self._grid, world.spec.context_length)
         self.frames = torch.zeros(lanes, height, width, 3, dtype=torch.uint8, device=world.device)
         self._contexts: list[Tensor] = [self._memory.latents[:0]] * lanes  # latents (T, h, w, C) that each started from
-        seeds = [seed + lane for lane in range(lanes)] if isinstance(seed, int | np.integer) else list(seed)
+        seeds = [int(seed) + lane for lane in range(lanes)] if isinstance(seed, int | np.integer) else list(seed)
         self.reset(seeds=seeds, prompt=prompt, context=context, actions=actions)
 
     @property
@@ -95,7 +95,7 @@ class Simulation:
 
     # Starting
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def reset(
         self,
         mask: np.ndarray | Tensor | None = None,
@@ -110,12 +110,13 @@ class Simulation:
         seeds: one for each lane that is reset; by default each gets a new one that follows from its present one.
         Returns the frames of all lanes. ValueError for arguments that do not fit; the lanes are then unchanged.
         """
-        chosen = np.ones(self.lanes, bool) if mask is None else np.asarray(mask)
+        chosen = np.ones(self.lanes, bool) if mask is None else torch.as_tensor(mask).cpu().numpy()
         if chosen.shape != (self.lanes,) or chosen.dtype != bool:
             raise ValueError(f"mask must be bool ({self.lanes},), got {chosen.dtype} {chosen.shape}")
         where = [int(lane) for lane in np.flatnonzero(chosen)]
         if seeds is None:
             seeds = [(self.seeds[lane] * 6364136223846793005 + 1442695040888963407) & MASK63 for lane in where]
+        seeds = [int(seed) for seed in seeds]  # NumPy's integers overflow where Python's do not
         if len(seeds) != len(where):
             raise ValueError(f"{len(where)} lanes are reset, but {len(seeds)} seeds were given")
         if prompt is not None and context is not None:
@@ -200,14 +201,14 @@ class Simulation:
                 f"({lanes}, {time - 1}, {dim}), "
                 f"got {tuple(torch.as_tensor(actions).shape)}"
             )
-        keep = min(time, self.world.spec.context_length)
+        keep = min(time, self.world.spec.context_length + 1)  # the last of them is the present
         frames = frames[:, -keep:].to(self.device)
         latents = self.world.tokenizer.encode(frames.flatten(0, 1)).unflatten(0, (lanes, keep))
         return latents, flat[:, time - keep :].to(self.device)
 
     # Stepping
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def step(self, actions: np.ndarray | Tensor) -> StepResult:
         """Take flat actions (lanes, action_dim), in the action space's units, and show what comes of them.
 
@@ -232,7 +233,7 @@ class Simulation:
             shortcut=self.world.spec.shortcut, context_noise=self.world.spec.context_noise,
         )  # fmt: skip
         self.frames = self._decode(memory.latents)
-        return StepResult(self.frames, memory.reward, memory.end > 0)
+        return StepResult(self.frames, memory.reward.clone(), memory.end > 0)
 
     def policy_actions(self) -> Tensor:
         """What the World's own policy would do now: flat float32 (lanes, action_dim), drawn by the lanes' seeds."""
@@ -241,7 +242,7 @@ class Simulation:
         uniform = torch.special.ndtr(normal).clamp(0, 1 - 1e-6)
         return self.world.spec.layout.sample(self._memory.policy, uniform.to(self.device))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _decode(self, latents: Tensor) -> Tensor:
         return self.world.tokenizer.decode_uint8(latents)
 

@@ -33,7 +33,7 @@ def space_to_json(space: spaces.Space) -> dict[str, Any]:
     if isinstance(space, spaces.Discrete):
         return {"kind": "discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, spaces.MultiDiscrete):
-        return {"kind": "multi_discrete", "nvec": space.nvec.tolist()}
+        return {"kind": "multi_discrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
     if isinstance(space, spaces.MultiBinary):
         return {"kind": "multi_binary", "n": np.asarray(space.n).tolist()}
     if isinstance(space, spaces.Box):
@@ -59,7 +59,7 @@ def space_from_json(data: dict[str, Any]) -> spaces.Space:
         case "discrete":
             return spaces.Discrete(data["n"], start=data["start"])
         case "multi_discrete":
-            return spaces.MultiDiscrete(data["nvec"])
+            return spaces.MultiDiscrete(data["nvec"], start=data["start"])
         case "multi_binary":
             return spaces.MultiBinary(data["n"])
         case "box":

@@ -17,12 +17,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
+from worldsim.checkpoint import load_tensors, save_tensors
+from worldsim.machine import fast_dtype, pick_device
 from worldsim.model import PATCH
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.spec import WorldSpec
-from worldsim.training.checkpoint import load_tensors, save_tensors
-from worldsim.training.machine import fast_dtype, pick_device
 
 if TYPE_CHECKING:
     from worldsim.simulation import Simulation
@@ -140,7 +140,7 @@ class World:
         temporary.replace(path / _SPEC)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> World:
-        """Move this World to a device and number format, in place; returns it."""
+        """Move this World to a device and number format, in place; returns it. What `load` gave is shared: do not."""
         device = torch.device(device)
         for module in (self.tokenizer, self.dynamics):
             module.to(device, dtype).eval().requires_grad_(False)
@@ -201,11 +201,13 @@ def load(name_or_path: str | Path, device: str = "auto", dtype: str | torch.dtyp
         if dtype not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"dtype must be auto, float32 or bfloat16, got {dtype!r}")
         dtype = fast_dtype(target) if dtype == "auto" else getattr(torch, dtype)
-    return _load(find_world(name_or_path).resolve(), target, dtype)
+    path = find_world(name_or_path).resolve()
+    changed = (path / _SPEC).stat().st_mtime_ns  # a World that was trained on is loaded anew
+    return _load(path, changed, target, dtype)
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, device: torch.device, dtype: torch.dtype) -> World:
+def _load(path: Path, changed: int, device: torch.device, dtype: torch.dtype) -> World:
     try:
         file = WorldFile.model_validate_json((path / _SPEC).read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:

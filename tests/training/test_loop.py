@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from worldsim.training import checkpoint
-from worldsim.training.checkpoint import load_tensors, save_tensors
+from worldsim import checkpoint
+from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.training.loop import Loss, Phase, Training
 
 CPU = torch.device("cpu")

@@ -19,7 +19,7 @@ from worldsim.recipes.recipe import Recipe
 from worldsim.training.loop import Phase
 from worldsim.training.run import train
 
-STARTS, CONTEXT, STEPS = 64, 16, 8
+STARTS, CONTEXT, STEPS = 64, 8, 16
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,8 @@ def quick() -> Recipe:
             "frames": 20_000,
             "tokenizer_phases": [Phase(minutes=0.1, batch=32, rate=2e-3, rate_end=1e-4)],
             "dynamics_phases": [Phase(minutes=0.9, batch=16, time=8, rate=3e-3, rate_end=1e-4)],
+            "context_length": 7,
+            "start_frames": 8,
             "forcing": recipe.forcing.model_copy(update={"pure_noise": 0.7, "weight_floor": 1.0}),
         }
     )

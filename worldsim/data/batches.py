@@ -68,9 +68,13 @@ def clip_batches(
     """Endless batches of random clips of `time` frames: the tensor arguments of `worldsim.model.forcing.dynamics_loss`.
 
     latents float16 (N, h, w, C), row by row those of the store's frames. ValueError if no episode is long enough.
+
+    A recording holds no frame after the last action of an episode. Where that action ended the episode, a clip may
+    reach one frame further: that frame is not known (its latents mean nothing), but its reward and end are.
     """
     rng = np.random.default_rng(seed)
-    room = np.maximum(store.lengths - time + 1, 0)
+    ended = np.asarray(store.terminated)[store.starts + store.lengths - 1]
+    room = np.maximum(store.lengths + ended - time + 1, 0)
     if not room.sum():
         raise ValueError(f"no episode has {time} frames: record longer ones, or train on shorter clips")
     ends = np.cumsum(room)
@@ -84,12 +88,15 @@ def clip_batches(
         choice = rng.integers(0, ends[-1], batch)
         episodes = np.searchsorted(ends, choice, side="right")
         first = store.starts[episodes] + choice - (ends[episodes] - room[episodes])
-        rows = torch.from_numpy(first[:, None] + np.arange(time))
+        wanted = torch.from_numpy(first[:, None] + np.arange(time))
+        last = torch.from_numpy(store.starts + store.lengths - 1)[episodes, None]
+        rows = wanted.minimum(last)
         captions = [texts[e][rng.integers(len(texts[e]))] if len(texts[e]) else nothing for e in episodes]
         yield {
             "latents": values[rows.to(values.device)].to(device).float(),
             "actions": actions[rows].to(device),
             "rewards": rewards[rows].to(device),
             "ends": terminated[rows].to(device),
+            "known": (wanted <= last).to(device),
             "text": torch.stack(captions).to(device),
         }

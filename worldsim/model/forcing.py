@@ -8,6 +8,8 @@ Against drift, part of the batch sees frames before that the model made itself (
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,7 +28,6 @@ class ForcingConfig(BaseModel):
     context: float = Field(default=0.15, description="share of clips whose first frames are clean and the rest noisy")
     remembered: float = Field(default=0.25, description="in other clips, share of frames with almost no noise (memory)")
     pure_noise: float = Field(default=0.5, description="share of noisy frames that start from noise alone")
-    bidirectional: float = Field(default=0.0, description="share of batches trained with the open temporal mask")
     previous_noise: float = Field(default=0.06, description="most noise on the frame before, in deviations")
     own: float = Field(
         default=0.0, ge=0, le=1, description="share of clips where the frames before are the model's own"
@@ -70,17 +71,19 @@ def dynamics_loss(
     actions: Tensor,
     rewards: Tensor,
     ends: Tensor,
+    known: Tensor,
     text: Tensor,
     causal: bool = True,
 ) -> dict[str, Tensor]:
     """The training loss of a batch of clips; the entry "loss" is minimised, the others are for the log.
 
     latents (batch, time, h, w, C) normalised; actions (batch, time, action_dim) flat, actions[:, t] taken at frame t;
-    rewards, ends (batch, time): what the action taken at frame t gave; text: byte ids (batch, length).
+    rewards, ends (batch, time): what the action taken at frame t gave; known: bool (batch, time), False where there are
+    no latents and only what the action before gave is learned; text: byte ids (batch, length).
     """
     batch, time = latents.shape[:2]
     device = latents.device
-    level = sample_levels(batch, time, config, device)
+    level = torch.where(known, sample_levels(batch, time, config, device), 1.0)
     step = torch.zeros_like(level)
     shortcut = int(config.shortcut * batch + 0.5) if causal else 0
     if shortcut:
@@ -91,7 +94,6 @@ def dynamics_loss(
         level = torch.cat([torch.where(remembered, level[:shortcut], grid), level[shortcut:]])
         step = torch.cat([torch.where(remembered, 0, 1 / steps), step[shortcut:]])
 
-    noisy = mix(latents, torch.randn_like(latents), level)
     scaled = layout.scale(actions)
     keep = torch.rand(batch, 1, device=device) >= config.drop_action
     has_action = keep & (torch.arange(time, device=device) > 0)
@@ -99,7 +101,7 @@ def dynamics_loss(
     text = torch.where(torch.rand(batch, 1, device=device) >= config.drop_text, text, 0)
     before = F.pad(latents[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
     # Added, not mixed in: the network is not told how much, and shrunk inputs would teach it to amplify every frame.
-    amount = config.previous_noise * torch.rand(batch, time, 1, 1, 1, device=device) * latents.std((0, 1, 2, 3))
+    amount = config.previous_noise * torch.rand(batch, time, 1, 1, 1, device=device) * latents[:, 0].std((0, 1, 2))
     before = before + amount * torch.randn_like(before)
     has_before = (torch.arange(time, device=device) > 0).expand(batch, -1)
 
@@ -111,6 +113,7 @@ def dynamics_loss(
         seen = (before[:first], has_before[:first]) if causal else (None, None)
         return model(noisy, level, step, led_here[:first], has_action[:first], words, *seen, causal=causal)
 
+    shown = latents
     own = int(config.own * batch + 0.5) if causal else 0
     if own:
         with torch.no_grad():
@@ -120,11 +123,17 @@ def dynamics_loss(
                 # The first frame of a clip has nothing before it to be made from: it stays true.
                 made = torch.cat([before[:own, :2], made[:, 1:-1].to(before.dtype)], 1)
                 before = torch.cat([made, before[own:]])
+            # Stepping remembers what it made, so these clips do too; what they are to become is still the truth.
+            remembered = (level[:own] < 0.15)[..., None, None, None]
+            made = torch.cat([made[:, 1:], latents[:own, -1:]], 1)
+            shown = torch.cat([torch.where(remembered, made, latents[:own]), latents[own:]])
+    noisy = mix(shown, torch.randn_like(latents), level)
     prediction = predict(batch, noisy, level, step)
     target = latents
     if shortcut:
         with torch.no_grad():
-            bootstrap = _two_half_steps(predict, shortcut, noisy[:shortcut], level[:shortcut], step[:shortcut])
+            finest = 1 / config.shortcut_steps
+            bootstrap = _two_half_steps(predict, noisy[:shortcut], level[:shortcut], step[:shortcut], finest)
             is_step = (step[:shortcut] > 0)[..., None, None, None]
             target = torch.cat(
                 [torch.where(is_step, bootstrap.to(latents.dtype), latents[:shortcut]), latents[shortcut:]]
@@ -132,11 +141,11 @@ def dynamics_loss(
 
     error = (prediction.latents.float() - target.float()).square().mean((2, 3, 4))
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
-    flow = (weight * error).mean()
-    policy = ((1 - level) * layout.loss(prediction.policy, scaled)).mean()
+    flow = (weight * error * known).mean()
+    policy = ((1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
     reward = F.mse_loss(prediction.reward[:, 1:].float(), rewards[:, :-1])
     end = F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1])
-    starts = (level > 0.99) & has_before & (step == 0)
+    starts = (level > 0.99) & has_before & (step == 0) & known
     return {
         "loss": flow + config.policy_weight * policy + config.head_weight * (reward + end),
         "flow": flow.detach(),
@@ -145,15 +154,25 @@ def dynamics_loss(
     }
 
 
-def _two_half_steps(predict, first: int, noisy: Tensor, level: Tensor, step: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-    """The clean latents that two half steps of size step / 2 point to; the bootstrap target of shortcut models."""
-    half = torch.where(step > 0, step / 2, 0.0)
+def _two_half_steps(
+    predict: Callable[[int, Tensor, Tensor, Tensor], Prediction],
+    noisy: Tensor,
+    level: Tensor,
+    step: Tensor,
+    finest: float,
+) -> Tensor:
+    """The clean latents that two half steps of size step / 2 point to; the bootstrap target of shortcut models.
+
+    Half steps below the finest size are taken as infinitely small ones, which the flow loss trains.
+    """
+    half = step / 2
+    told = torch.where(half < finest, 0.0, half)
 
     def wide(x: Tensor) -> Tensor:
         return x[..., None, None, None]
 
     def velocity(noisy: Tensor, level: Tensor) -> Tensor:
-        return (noisy - predict(first, noisy, level, half).latents) / wide(level.clamp_min(1e-3))
+        return (noisy - predict(len(noisy), noisy, level, told).latents) / wide(level.clamp_min(1e-3))
 
     first_velocity = velocity(noisy, level)
     second_velocity = velocity(noisy - wide(half) * first_velocity, level - half)

@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 import worldsim
-from worldsim.training.machine import matmul_flops
+from worldsim.machine import matmul_flops
 from worldsim.world import World
 
 Row = dict[str, Any]  # "what", then "gflops", or "frames_per_second", "p50_ms" and "p99_ms" of one step

@@ -17,7 +17,7 @@ RECIPE = Recipe(
     dynamics_phases=[Phase(minutes=0.8, batch=8, time=12, rate=2e-3, rate_end=1e-4)],
     average=0.99,
     compiled=False,
-    context_length=16,
+    context_length=11,
     starts=8,
     max_episode_steps=200,
 )

@@ -14,9 +14,21 @@ RECIPE = Recipe(
         Phase(minutes=47, batch=4, time=16, rate=1e-3, rate_end=7e-4),
         # Once it moves, against drift: half of the clips continue from frames that the model made itself.
         Phase(
-            minutes=42, batch=4, time=16, rate=7e-4, rate_end=1e-5,
+            minutes=13,
+            batch=4,
+            time=16,
+            rate=7e-4,
+            rate_end=5e-4,
             settings={"own": 0.5, "pure_noise": 0.6, "weight_floor": 1.0},
         ),
+        Phase(
+            minutes=28,
+            batch=4,
+            time=16,
+            rate=5e-4,
+            rate_end=1e-5,
+            settings={"own": 0.5, "own_depth": 4, "pure_noise": 0.6, "weight_floor": 1.0},
+        ),
     ],
-    context_length=16,
+    context_length=15,  # a clip of 16 frames shows no frame more than 15 others
 )

@@ -45,8 +45,8 @@ class Recipe(BaseModel):
     dynamics_phases: list[Phase]
     average: float = Field(default=0.999, description="decay of the moving average of the weights, per step")
     compiled: bool = Field(default=True, description="compile the training step; not worth it for a minute of training")
-    context_length: int = 16
-    steps: int = 2
+    context_length: int = 15
+    steps: int = 1
     context_noise: float = 0.05
     max_episode_steps: int = 1200
     starts: int = Field(default=32, description="start contexts that are stored with the World")

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from worldsim.training.checkpoint import load_tensors, save_tensors
-from worldsim.training.machine import matmul_flops
+from worldsim.checkpoint import load_tensors, save_tensors
+from worldsim.machine import matmul_flops
 
 Batch = dict[str, Tensor]
 Loss = Callable[[Batch], dict[str, Tensor]]
@@ -98,7 +98,7 @@ class Training:
     def run(
         self, phases: list[Phase], loss: Callable[[Phase], Loss], batches: Callable[[Phase, int], Iterator[Batch]]
     ) -> None:
-        """Train through all phases; afterwards (and after Ctrl-C) the module holds the moving average.
+        """Train through all phases; afterwards the module holds the moving average. Ctrl-C saves before it ends.
 
         loss(phase) gives the function to minimise; batches(phase, seed) the data. Resumes if there is a checkpoint.
         """
@@ -109,8 +109,11 @@ class Training:
                 start, end = end, end + 60 * phase.minutes
                 if self.progress.seconds < end:
                     self._run_phase(phase, index, start, end, loss(phase), batches)
-        finally:
             self.save()
+        except KeyboardInterrupt:  # any other error leaves the last good checkpoint as it is
+            self.save()
+            raise
+        finally:
             if self.writer is not None:
                 self.writer.close()
         with torch.no_grad():
@@ -145,13 +148,14 @@ class Training:
                 1.0, (self.progress.step + 1) / WARMUP_STEPS
             )
             values = self._step(step_loss, batch, rate)
-            now = time.perf_counter()
+            logged = self.progress.step % 10 == 0
+            numbers = {key: float(value) for key, value in values.items()} if logged else {}
+            now = time.perf_counter()  # after reading the numbers, which waits for a GPU
             if clock is not None:
                 took = now - clock
                 self.progress.seconds += took
                 bar.update(min(took, bar.total - bar.n))
-                if self.progress.step % 10 == 0:
-                    numbers = {key: float(value) for key, value in values.items()}
+                if logged:
                     if not math.isfinite(numbers["loss"]):
                         raise FloatingPointError(
                             f"the loss of {self.name} became {numbers['loss']} at step {self.progress.step}"

@@ -17,18 +17,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.data.batches import Batch, clip_batches, encode_store, frame_batches
-from worldsim.data.record import record_store
+from worldsim.data.files import free_space_or_error
+from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
+from worldsim.machine import pick_device
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, dynamics_loss
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.spec import WorldSpec
-from worldsim.training.checkpoint import load_tensors, save_tensors
 from worldsim.training.loop import Loss, Phase, Training
-from worldsim.training.machine import pick_device
 from worldsim.world import Starts, World
 
 TrainPart = Callable[..., Training]  # a Training that only lacks the network and its name
@@ -53,6 +54,8 @@ def train(
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
     if minutes is not None:
         recipe = _scaled(recipe, minutes)
+    for phase in recipe.dynamics_phases:  # a slip in the last phase shows now and not in an hour
+        _forcing(recipe, phase)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     target = pick_device(device)
@@ -89,10 +92,7 @@ def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> Fram
         return FrameStore.open(out / "frames")
     if (data / "spec.json").exists():
         return FrameStore.open(data)
-    from worldsim.data.record import store_from_dataset
-
-    if not (out / "frames" / "spec.json").exists():
-        store_from_dataset(data, out / "frames")
+    store_from_dataset(data, out / "frames")  # goes on where a kill interrupted it; refuses another recording's remains
     return FrameStore.open(out / "frames")
 
 
@@ -125,6 +125,7 @@ def _encode(tokenizer: Tokenizer, store: FrameStore, out: Path, device: torch.de
     height, width = store.size
     shape = (len(store.frames), height // 16, width // 16, tokenizer.config.latent_channels)
     if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
+        free_space_or_error(out, 2 * int(np.prod(shape)))  # a full disk under a memory map would be a crash
         temporary = out / "latents.partial.npy"
         array = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
         with tqdm(total=shape[0], unit=" frames", desc="encoding", disable=not show) as bar:
@@ -150,7 +151,10 @@ def _starts(recipe: Recipe, store: FrameStore, tokenizer: Tokenizer, out: Path, 
         )  # fmt: skip
         held = FrameStore.open(path)
     latents, actions, captions = [], [], []
-    for episode in range(min(recipe.starts, len(held))):
+    whole = np.flatnonzero(held.lengths >= length)[: recipe.starts]
+    if not len(whole):
+        raise ValueError(f"no episode has {length} frames, which a start context needs: record longer ones")
+    for episode in whole:
         first = int(held.starts[episode] + max(held.lengths[episode] - length, 0))
         with torch.no_grad():
             frames_here = torch.from_numpy(np.array(held.frames[first : first + length])).to(device)
@@ -158,6 +162,11 @@ def _starts(recipe: Recipe, store: FrameStore, tokenizer: Tokenizer, out: Path, 
         actions.append(torch.from_numpy(np.array(held.actions[first : first + length - 1])))
         captions.append(next(iter(held.captions(episode)), ""))
     return Starts(torch.stack(latents), torch.stack(actions), captions)
+
+
+def _forcing(recipe: Recipe, phase: Phase) -> ForcingConfig:
+    """The training mix of a phase; ValueError that names a setting which there is not."""
+    return ForcingConfig.model_validate(recipe.forcing.model_dump() | phase.settings)
 
 
 def _train_dynamics(
@@ -176,18 +185,19 @@ def _train_dynamics(
     torch.manual_seed(recipe.seed + 1)
     dynamics = Dynamics(config).to(device)
 
-    settings = recipe.forcing
+    mixes = [_forcing(recipe, phase) for phase in recipe.dynamics_phases]
+    mix = mixes[-1]  # of the phase in progress; of the last one when all are finished
 
     def save_world(average: dict[str, Tensor]) -> None:
         copy = Dynamics(config)
         copy.load_state_dict({key: value.detach().cpu() for key, value in average.items()})
-        trained = spec.model_copy(update={"shortcut": settings.shortcut > 0})
+        trained = spec.model_copy(update={"shortcut": mix.shortcut > 0})
         World(trained, tokenizer, copy, starts).save(out / "world")
 
     def loss(phase: Phase) -> Loss:
-        nonlocal settings
-        settings = ForcingConfig.model_validate(recipe.forcing.model_dump() | phase.settings)
-        return lambda batch: dynamics_loss(dynamics, spec.layout, settings, causal=True, **batch)
+        nonlocal mix
+        mix = _forcing(recipe, phase)
+        return lambda batch: dynamics_loss(dynamics, spec.layout, mix, causal=True, **batch)
 
     def batches(phase: Phase, seed: int) -> Iterator[Batch]:
         return clip_batches(store, latents, phase.batch, phase.time, device, seed)

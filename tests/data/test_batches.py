@@ -1,0 +1,58 @@
+"""Clips for training: aligned with their actions, reaching the ends of episodes, never across two of them."""
+
+
+import noise_env  # noqa: F401  (registers the environment)
+import numpy as np
+import pytest
+import torch
+
+from worldsim.data.batches import clip_batches, frame_batches
+from worldsim.data.record import record_store
+from worldsim.data.store import FrameStore
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> FrameStore:
+    out = tmp_path_factory.mktemp("noise") / "store"
+    record_store("noise_env:Noise-v0", 600, out, episode_frames=50, workers=1, progress=False)
+    return FrameStore.open(out)
+
+
+@pytest.fixture(scope="module")
+def latents(store: FrameStore) -> np.ndarray:
+    """Latents that tell their row: float16 (N, 1, 2, 1)."""
+    rows = np.arange(len(store.frames), dtype=np.float16)
+    return np.broadcast_to(rows[:, None, None, None], (len(rows), 1, 2, 1))
+
+
+def test_clips_are_stretches_of_one_episode(store: FrameStore, latents: np.ndarray) -> None:
+    batch = next(clip_batches(store, latents, 200, 4, CPU, seed=0))
+    for clip in range(200):
+        rows = batch["latents"][clip, :, 0, 0, 0].long()[batch["known"][clip]].numpy()
+        assert (np.diff(rows) == 1).all()
+        assert len({int(np.searchsorted(store.starts, row, side="right")) for row in rows}) == 1
+        np.testing.assert_array_equal(batch["actions"][clip][: len(rows)], store.actions[rows])
+        np.testing.assert_array_equal(batch["rewards"][clip][: len(rows)], store.rewards[rows])
+
+
+def test_the_action_that_ends_an_episode_is_seen_with_its_end(store: FrameStore, latents: np.ndarray) -> None:
+    batch = next(clip_batches(store, latents, 400, 4, CPU, seed=0))
+    beyond = ~batch["known"]
+    assert beyond.any()
+    assert not beyond[:, :-1].any(), "one frame beyond the recording, never more"
+    assert (batch["ends"][:, :-1][beyond[:, 1:]] == 1).all()
+    assert (batch["ends"][:, :-1].sum(1) > 0).tolist() == beyond[:, -1].tolist()
+
+
+def test_too_short_episodes_are_told(store: FrameStore, latents: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="no episode has 500 frames: record longer ones"):
+        next(clip_batches(store, latents, 4, 500, CPU, seed=0))
+
+
+def test_frames_come_from_the_recording(store: FrameStore) -> None:
+    frames = next(frame_batches(store, 5, CPU, seed=0))["frames"]
+    assert frames.dtype == torch.uint8
+    known = {frame.tobytes() for frame in np.asarray(store.frames)}
+    assert all(frame.numpy().tobytes() in known for frame in frames)

@@ -1,0 +1,81 @@
+"""The training loss: what it asks for can be learned, in every mix."""
+
+import pytest
+import torch
+from gymnasium import spaces
+
+from worldsim.model.dynamics import Dynamics, DynamicsConfig
+from worldsim.model.forcing import ForcingConfig, dynamics_loss
+from worldsim.model.text import encode_bytes
+from worldsim.spec import action_layout
+
+LAYOUT = action_layout(spaces.Discrete(2))
+CONFIG = DynamicsConfig(
+    latent_channels=4, action_dim=2, policy_logits=LAYOUT.logits, channels=32, heads=2, layers=2, time_every=2,
+    text_every=2, condition_channels=32, text_channels=64, text_layers=1,
+)  # fmt: skip
+
+
+def batch_where_an_action_ends_all(size: int, time: int = 4) -> dict[str, torch.Tensor]:
+    """Clips in which action 1 gives a reward of 1, and the last action, if it is 1, ends the episode."""
+    action = torch.randint(0, 2, (size, time))
+    pressed = action.float()
+    ends = torch.zeros(size, time)
+    ends[:, -2] = pressed[:, -2]
+    known = torch.ones(size, time, dtype=torch.bool)
+    known[:, -1] = ends[:, -2] == 0
+    # Each frame shows which action led to it.
+    latents = torch.nn.functional.pad(pressed[:, :-1], (1, 0))[..., None, None, None].expand(-1, -1, 2, 2, 4) * 2 - 1
+    return {
+        "latents": torch.where(known[..., None, None, None], latents, 99.0),
+        "actions": torch.nn.functional.one_hot(action, 2).float(),
+        "rewards": pressed,
+        "ends": ends,
+        "known": known,
+        "text": encode_bytes([None] * size),
+    }
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [ForcingConfig(), ForcingConfig(shortcut=0.5), ForcingConfig(own=0.5), ForcingConfig(own=0.5, shortcut=0.5)],
+    ids=["flow", "shortcut", "own frames", "both"],
+)
+def test_frames_rewards_and_ends_are_learned(mix: ForcingConfig) -> None:
+    torch.manual_seed(0)
+    model = Dynamics(CONFIG)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    mix = mix.model_copy(update={"drop_action": 0.0, "head_weight": 1.0})
+    losses = []
+    for _ in range(120):
+        values = dynamics_loss(model, LAYOUT, mix, **batch_where_an_action_ends_all(16))
+        optimizer.zero_grad()
+        values["loss"].backward()
+        optimizer.step()
+        losses.append(float(values["flow"]))
+    assert sum(losses[-10:]) < 0.3 * sum(losses[:10])
+
+    batch = batch_where_an_action_ends_all(64)
+    led = torch.nn.functional.pad(batch["actions"][:, :-1], (0, 0, 1, 0))
+    later = (torch.arange(4) > 0).expand(64, -1)
+    before = torch.nn.functional.pad(batch["latents"][:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
+    level = torch.ones(64, 4)
+    with torch.no_grad():
+        out = model(
+            torch.randn(batch["latents"].shape), level, torch.zeros_like(level), led, later,
+            model.encode_text(batch["text"]), before, later,
+        )  # fmt: skip
+    pressed = batch["rewards"][:, :-1] > 0
+    assert ((out.reward[:, 1:] > 0.5) == pressed).float().mean() > 0.9
+    assert out.end[:, -1][pressed[:, -1]].mean() > out.end[:, -1][~pressed[:, -1]].mean() + 1
+
+
+def test_frames_that_are_not_known_do_not_matter() -> None:
+    model = Dynamics(CONFIG)
+    batch = batch_where_an_action_ends_all(16)
+    losses = []
+    for value in (99.0, -3.0):
+        torch.manual_seed(1)
+        latents = torch.where(batch["known"][..., None, None, None], batch["latents"], value)
+        losses.append(dynamics_loss(model, LAYOUT, ForcingConfig(), **(batch | {"latents": latents}))["loss"])
+    torch.testing.assert_close(losses[0], losses[1])
