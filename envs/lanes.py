@@ -195,8 +195,7 @@ class Lanes:
             self._run = self.world.start(self.count, seed=seeds, size=self.size, steps=self.steps, **said)
         else:
             self._run.reset(chosen, seeds=seeds, **said)
-        contexts = self._run.context_frames()
-        infos: list[dict[str, Any]] = [{"context": self.give(contexts[lane])} for lane in lanes]
+        infos: list[dict[str, Any]] = [{"context": self.give(frames)} for frames in self._run.context_frames(lanes)]
         if start.prompt is not None:
             prompts = [start.prompt] * len(lanes) if isinstance(start.prompt, str) else start.prompt
             for info, text in zip(infos, prompts, strict=True):

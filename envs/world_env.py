@@ -140,7 +140,8 @@ class WorldEnv(gym.Env[Frames, Any], EzPickle):
         """
         from worldsim.envs.world_vector_env import WorldVectorEnv
 
-        return WorldVectorEnv.of_branches(self._lanes.run, [self.np_random], n, **self._settings)
+        settings = {"render_mode": self.render_mode, **self._settings}
+        return WorldVectorEnv.of_branches(self._lanes.run, [self.np_random], n, **settings)
 
     def _frame(self) -> Frames:
         return self._lanes.give(self._lanes.run.frames[0])

@@ -120,25 +120,40 @@ class WorldVectorEnv(gym.vector.VectorEnv[Frames, Any, Any], EzPickle):
 
     @classmethod
     def of_branches(
-        cls, run: Simulation, generators: Sequence[np.random.Generator], n: int, **settings: Any
+        cls,
+        run: Simulation,
+        generators: Sequence[np.random.Generator],
+        n: int,
+        *,
+        done: np.ndarray | None = None,
+        **settings: Any,
     ) -> WorldVectorEnv:
-        """An environment whose lanes are those of `run`, each n times; what `branch` of both environments returns."""
+        """An environment whose lanes are those of `run`, each n times; what `branch` of both environments returns.
+
+        done: bool (run.lanes,), the lanes whose episodes are over and that wait for their reset; none unless given.
+        settings: the constructor's arguments, render_mode among them.
+        """
         if n < 1:
             raise ValueError(f"branch(n) needs n of at least 1, got {n}")
         envs = cls(run.lanes * n, autoreset_mode=AutoresetMode.DISABLED, **settings)
         envs._lanes.run = run.branch(n)
         envs._generators = [deepcopy(generator) for generator in generators for _ in range(n)]
+        if done is not None:
+            envs._done = done.repeat(n)
         return envs
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Frames, dict[str, Any]]:
-        """Begin an episode in every lane, or in those of options["reset_mask"]; ValueError for what does not fit."""
+        """Begin an episode in every lane, or in those of options["reset_mask"]; ValueError for what does not fit.
+
+        Lanes that the mask leaves out are not seeded either.
+        """
         options = dict(options or {})
         mask = np.ones(self.num_envs, np.bool_)
         if "reset_mask" in options:
             mask = self._check_mask(options.pop("reset_mask"))
-        self._seed_lanes(seed)
+        self._seed_lanes(seed, mask)
         infos = self._start(mask, options)
         return self._frames(), infos
 
@@ -204,7 +219,8 @@ class WorldVectorEnv(gym.vector.VectorEnv[Frames, Any, Any], EzPickle):
 
     def branch(self, n: int) -> WorldVectorEnv:
         """Every lane n times (lane 0 n times, then lane 1, ...), as `WorldEnv.branch`."""
-        return self.of_branches(self._lanes.run, self._generators or [], n, **self._settings)
+        settings = {"render_mode": self.render_mode, **self._settings}
+        return self.of_branches(self._lanes.run, self._generators or [], n, done=self._done, **settings)
 
     def _frames(self) -> Frames:
         return self._lanes.give(self._lanes.run.frames)
@@ -220,8 +236,8 @@ class WorldVectorEnv(gym.vector.VectorEnv[Frames, Any, Any], EzPickle):
         self._done[mask] = False
         return infos
 
-    def _seed_lanes(self, seed: int | Sequence[int | None] | None) -> None:
-        """Each lane has a generator of its own, as a `WorldEnv` has: what happens in one moves no other."""
+    def _seed_lanes(self, seed: int | Sequence[int | None] | None, mask: np.ndarray) -> None:
+        """Seed the lanes of `mask`. Each has a generator of its own, as a `WorldEnv` has: none moves another."""
         if seed is None or isinstance(seed, int | np.integer):
             super().reset(seed=None if seed is None else int(seed))
             seeds: list[int | None] = [None if seed is None else int(seed) + lane for lane in range(self.num_envs)]
@@ -234,7 +250,7 @@ class WorldVectorEnv(gym.vector.VectorEnv[Frames, Any, Any], EzPickle):
         if self._generators is None:
             self._generators = [seeding.np_random(int(self.np_random.integers(2**32)))[0] for _ in seeds]
         for lane, own in enumerate(seeds):
-            if own is not None:
+            if own is not None and mask[lane]:
                 self._generators[lane] = seeding.np_random(own)[0]
 
     def _check_mask(self, mask: Any) -> np.ndarray:

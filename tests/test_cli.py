@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from worldsim.cli import main
 
@@ -72,6 +74,51 @@ def test_arguments_of_the_environment_must_be_a_json_object(
     check_sentence(arguments, said, capsys)
 
 
+def test_minutes_must_be_positive(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    for minutes in ("0", "-3", "nan"):
+        check_sentence(["train", "balls", "--out", str(out), "--minutes", minutes], "--minutes must be more", capsys)
+    assert not out.exists()
+
+
+def test_arguments_that_a_simulator_does_not_take(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["play", "CartPole-v1", "--simulator", "--headless", "--size", "32", "32"]
+    check_sentence(arguments, "CartPole-v1 cannot be made with {'size': (32, 32)}", capsys)
+
+
+def test_what_goes_wrong_in_a_recording_process(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "faulty_env.py").write_text(
+        "import gymnasium as gym, numpy as np\n"
+        "class Faulty(gym.Env):\n"
+        "    observation_space = gym.spaces.Box(0, 255, (16, 16, 3), np.uint8)\n"
+        "    action_space = gym.spaces.Discrete(2)\n"
+        "    def reset(self, *, seed=None, options=None):\n"
+        "        return np.zeros((16, 16, 3), np.uint8), {}\n"
+        "    def step(self, action):\n"
+        "        raise RuntimeError('out of order')\n"
+        "gym.register('Faulty-v0', Faulty)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    arguments = ["record", "faulty_env:Faulty-v0", "--frames", "8", "--episode-frames", "4", "--out"]
+    check_sentence([*arguments, str(tmp_path / "two"), "--workers", "2"], "RuntimeError: out of order", capsys)
+    # In this process it is a mistake in the program, or in the environment: where it is must be seen.
+    with pytest.raises(RuntimeError, match="out of order"):
+        main([*arguments, str(tmp_path / "one"), "--workers", "1"])
+
+
+@pytest.mark.parametrize("kind", [FloatingPointError, SafetensorError])
+def test_errors_of_training_are_a_sentence(
+    kind: type[Exception], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise kind("the loss is nan")
+
+    monkeypatch.setattr("worldsim.training.run.train", fail)
+    check_sentence(["train", "balls", "--out", str(tmp_path)], "the loss is nan", capsys)
+
+
 def test_wrong_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as status:
         main(["play", "--speed", "3"])
@@ -118,6 +165,14 @@ def test_bench_prints_a_table_and_writes_json_unless_the_disk_is_full(
         "the disk is full: free some space",
         capsys,
     )
+
+
+def test_worlds_reads_what_training_saves(
+    tiny_world_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("worldsim.world.WORLDS", tiny_world_dir.parent)
+    assert main(["worlds"]) == 0
+    assert re.search(r"^tiny +32x48  20 fps  \d+\.\d MB  random weights, for tests$", capsys.readouterr().out, re.M)
 
 
 def test_worlds_lists_name_size_rate_and_megabytes(capsys: pytest.CaptureFixture[str]) -> None:

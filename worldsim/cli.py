@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -130,6 +131,8 @@ def train(
         data: A recording to train on; the recipe records what it needs unless given.
         tensorboard: Write curves for TensorBoard too (needs the extra worldsim[tensorboard]).
     """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ValueError(f"--minutes must be more than 0, got {minutes:g}")
     from worldsim.training.run import train
 
     out = out or Path("runs") / Path(recipe).stem
@@ -180,15 +183,14 @@ def worlds() -> None:
 
     Example: `worldsim worlds`
     """
-    from worldsim.spec import WorldSpec
-    from worldsim.world import WORLDS, available_worlds
+    from worldsim.world import WORLDS, WorldFile, available_worlds
 
     names = available_worlds()
     if not names:
         print("No World ships with this installation. Train one: worldsim train blocks")
     for name in names:
         directory = WORLDS / name
-        spec = WorldSpec.model_validate_json((directory / "spec.json").read_text())
+        spec = WorldFile.model_validate_json((directory / "spec.json").read_text(encoding="utf-8")).spec
         megabytes = sum(path.stat().st_size for path in directory.iterdir()) / 1e6
         height, width = spec.size
         print(f"{name:<12} {height}x{width}  {spec.fps} fps  {megabytes:.1f} MB  {spec.description}")
@@ -224,6 +226,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     the environment, errors keep their traceback.
     """
     from gymnasium.error import Error as GymnasiumError
+    from safetensors import SafetensorError
+
+    from worldsim.data.workers import RecordingError
 
     description = "A learned world that you can gym.make."
     try:
@@ -231,7 +236,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("worldsim: stopped", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ModuleNotFoundError, GymnasiumError) as error:
+    except (
+        ValueError, OSError, ModuleNotFoundError, FloatingPointError, RecordingError, GymnasiumError, SafetensorError
+    ) as error:  # fmt: skip
         if os.environ.get("WORLDSIM_DEBUG") == "1":
             raise
         print(f"worldsim: {_sentence(error)}", file=sys.stderr)

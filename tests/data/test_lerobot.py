@@ -159,6 +159,29 @@ def test_killed_half_way_and_resumed_equals_an_uninterrupted_run(tmp_path):
     assert content(out) == content(tmp_path / "whole")
 
 
+def test_killed_before_there_were_settings_and_resumed(tmp_path):
+    out = tmp_path / "dataset"
+    (out / "meta").mkdir(parents=True)
+    (out / "meta" / ".worldsim.json.1.tmp").write_text('{"form')
+    make(out)
+    make(tmp_path / "whole")
+    assert content(out) == content(tmp_path / "whole")
+
+
+def test_reading_an_episode_reads_its_rows_only(tmp_path):
+    out = tmp_path / "dataset"
+    dataset = make(out, frames=100)
+    first = dataset[0]
+    path = out / "data/chunk-000/file-000.parquet"
+    group = pq.read_metadata(path).row_group(1)
+    with path.open("r+b") as file:
+        file.seek(group.column(0).dictionary_page_offset or group.column(0).data_page_offset)
+        file.write(bytes(64))
+    assert_same_episode(dataset[0], first)
+    with pytest.raises(ValueError, match="damaged"):
+        dataset[1]
+
+
 @pytest.mark.parametrize(
     "damaged",
     [f"{VIDEO}/file-001.mp4", "data/chunk-000/file-001.parquet", f"{EPISODES}/file-001.parquet"],

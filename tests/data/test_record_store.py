@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from worldsim.data import store as data_store
 from worldsim.data.record import record_store
 from worldsim.data.store import FrameStore
 from worldsim.spec import space_from_json
@@ -127,6 +128,51 @@ def test_killed_half_way_and_resumed_equals_an_uninterrupted_run(tmp_path):
         np.testing.assert_array_equal(resumed.frames[start], frame)
     record(tmp_path / "whole", **options)
     assert content(out) == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("survived", ["nothing", "settings", "rows"])
+def test_killed_while_the_store_is_made_and_resumed(tmp_path, monkeypatch, survived):
+    out = tmp_path / "store"
+    if survived == "nothing":
+        out.mkdir()
+        (out / ".spec.json.1.tmp").write_text('{"form')
+    else:
+        reserve = data_store._reserve
+
+        def killed(path, size):
+            if survived == "settings" or path.name == "rewards.f32":
+                raise KeyboardInterrupt
+            reserve(path, size)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(data_store, "_reserve", killed)
+            with pytest.raises(KeyboardInterrupt):
+                record(out)
+        assert (out / "frames.u8").exists() == (survived == "rows")
+    record(out)
+    record(tmp_path / "whole")
+    assert content(out) == content(tmp_path / "whole")
+    assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+
+
+def test_lost_rows_do_not_count_after_a_kill_while_they_are_made_room_for(tmp_path, monkeypatch):
+    out = tmp_path / "store"
+    record(out)
+    whole = content(out)
+    os.truncate(out / "frames.u8", 130 * 16 * 32 * 3)
+    reserve = data_store._reserve
+
+    def killed(path, size):
+        reserve(path, size)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data_store, "_reserve", killed)
+        with pytest.raises(KeyboardInterrupt):
+            record(out)
+    assert (out / "frames.u8").stat().st_size == 200 * 16 * 32 * 3
+    record(out)
+    assert content(out) == whole
 
 
 def test_finished_slots_are_kept_and_not_recorded_again(tmp_path):

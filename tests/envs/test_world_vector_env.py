@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from gymnasium.vector.utils import iterate
 
 from worldsim.envs import WorldEnv, WorldVectorEnv
 from worldsim.envs.vector_checker import check_vector_env
+from worldsim.simulation import Simulation
 
 LANES = 3
 MODES = list(AutoresetMode)
@@ -205,6 +207,27 @@ def test_a_reset_mask_picks_the_starts_of_its_lanes(tiny_world_dir: Path) -> Non
     assert (alone.reset(seed=4, options={"context": contexts[1]})[0] == frames[1]).all()
 
 
+def test_a_reset_mask_seeds_and_decodes_its_lanes_only(tiny_world_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    context_frames = Simulation.context_frames
+
+    def watched(run: Simulation, lanes: Sequence[int] | None = None) -> list[torch.Tensor]:
+        contexts = context_frames(run, lanes)
+        decoded.append(len(contexts))
+        return contexts
+
+    monkeypatch.setattr(Simulation, "context_frames", watched)
+    envs, untouched = (make(tiny_world_dir, prompt="a hut") for _ in range(2))  # each start is made from its own noise
+    for one in (envs, untouched):
+        one.reset(seed=0)
+    decoded.clear()
+    envs.reset(seed=9, options={"reset_mask": np.array([False, True, False])})
+    assert decoded == [1]
+    (frames, _), (expected, _) = envs.reset(), untouched.reset()
+    assert (frames[[0, 2]] == expected[[0, 2]]).all()
+    assert (frames[1] != expected[1]).any()
+
+
 def test_restore_brings_back_frames_limits_and_generators(tiny_world_dir: Path) -> None:
     envs = make(tiny_world_dir, max_episode_steps=3)
     envs.reset(seed=0)
@@ -224,6 +247,23 @@ def test_branch_repeats_every_lane(tiny_world_dir: Path) -> None:
     assert (branches._frames() == frames.repeat(2, axis=0)).all()
     with pytest.raises(ValueError, match="at least 1, got 0"):
         envs.branch(0)
+
+
+def test_branches_render_and_wait_as_their_lanes_do(tiny_world_dir: Path) -> None:
+    envs = make(tiny_world_dir, render_mode="rgb_array", max_episode_steps=2)
+    envs.reset(seed=0)
+    first, second = sample_actions(envs, 2)
+    envs.step(first)
+    envs.reset(options={"reset_mask": np.array([True, False, False])})
+    frames, *_ = envs.step(second)
+    branches = envs.branch(2)
+    pictures = branches.render()
+    assert pictures is not None
+    assert (np.stack(pictures) == frames.repeat(2, axis=0)).all()
+    with pytest.raises(ValueError, match=r"the episodes of lanes \[2, 3, 4, 5\] are over"):
+        branches.step(branches.action_space.sample())
+    branches.reset(options={"reset_mask": np.array([False, False, True, True, True, True])})
+    branches.step(branches.action_space.sample())
 
 
 def test_pickle_and_deepcopy_make_the_same_environment(tiny_world_dir: Path) -> None:

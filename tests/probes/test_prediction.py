@@ -14,7 +14,7 @@ from PIL import Image
 
 from worldsim.cli import main
 from worldsim.model.tokenizer import TokenizerConfig
-from worldsim.probes import rollouts, walking
+from worldsim.probes import prediction, rollouts, walking
 from worldsim.probes.heldout import CONTEXT, Stretch, explore
 from worldsim.probes.intervals import mean_interval
 from worldsim.probes.prediction import MARKS, evaluate
@@ -103,6 +103,22 @@ def test_what_cannot_be_evaluated(tmp_path: Path, tiny_world_dir: Path) -> None:
     with pytest.raises(ValueError, match="has no simulator to be compared with"):
         evaluate(str(tiny_world_dir), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_simulator_is_closed_after_an_error(balls: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+
+    class Watched(gym.Wrapper):
+        def close(self) -> None:
+            closed.append(True)
+            super().close()
+
+    monkeypatch.setattr(prediction, "open_simulator", lambda spec: Watched(gym.make(spec.simulator)))
+    balls.save(tmp_path / "world")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FileExistsError):
+        evaluate(str(tmp_path / "world"), starts=2, out=tmp_path / "file")
+    assert closed == [True]
 
 
 def test_each_single_step_starts_from_what_was_true(balls: World, truth: Stretch) -> None:

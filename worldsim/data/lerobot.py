@@ -99,10 +99,13 @@ def flat_names(space: spaces.Space, prefix: str = "action") -> list[str]:
     return [name for key, part in parts for name in flat_names(part, key)]
 
 
-def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """The table; ValueError if the file is missing or damaged."""
+def read_parquet(path: Path, columns: list[str] | None = None, row_group: int | None = None) -> pa.Table:
+    """The table, or one row group of it; ValueError if the file is missing or damaged."""
     try:
-        return pq.read_table(path, columns=columns)
+        if row_group is None:
+            return pq.read_table(path, columns=columns)
+        with pq.ParquetFile(path) as file:
+            return file.read_row_group(row_group, columns)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(
             f"{path} is missing or damaged ({error}). Record with the same settings again: "
@@ -134,12 +137,12 @@ class EpisodeDataset:
         self.settings: RecordSettings
         self.facts: EnvFacts
         self.settings, self.facts = manifest.parse(manifest.load(self.directory / "meta" / "worldsim.json", KIND, NAME))
-        # Where each episode lies: file number, first row in the file, and its line in the episodes file.
-        self._places: list[tuple[int, int, dict[str, Any]]] = []
+        # Where each episode lies: file number, rank and first row in the file, and its line in the episodes file.
+        self._places: list[tuple[int, int, int, dict[str, Any]]] = []
         for number in file_numbers(self.directory):
             row = 0
-            for line in read_episode_lines(self.directory, number):
-                self._places.append((number, row, line))
+            for rank, line in enumerate(read_episode_lines(self.directory, number)):
+                self._places.append((number, rank, row, line))
                 row += line["length"]
 
     def __len__(self) -> int:
@@ -148,18 +151,18 @@ class EpisodeDataset:
     @property
     def lengths(self) -> list[int]:
         """Rows of each episode."""
-        return [line["length"] for _, _, line in self._places]
+        return [line["length"] for *_, line in self._places]
 
     @property
     def seeds(self) -> list[int]:
         """The seed with which the environment was reset for each episode."""
-        return [line["seed"] for _, _, line in self._places]
+        return [line["seed"] for *_, line in self._places]
 
     def __getitem__(self, index: int) -> Episode:
-        number, first, line = self._places[index]
+        number, rank, first, line = self._places[index]
         length = int(line["length"])
         path = data_file(self.directory, number)
-        rows = read_parquet(path).slice(first, length)
+        rows = read_parquet(path, row_group=rank)  # an episode is a row group
         frames = read_video(video_file(self.directory, number), first, length)
         if rows.num_rows != length or zlib.crc32(frames.data) != line["frames_crc32"]:
             raise ValueError(

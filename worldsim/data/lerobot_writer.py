@@ -52,7 +52,7 @@ class DatasetWriter:
         path = self.directory / "meta" / "worldsim.json"
         if path.exists():
             manifest.check_same(self.directory, manifest.load(path, lerobot.KIND, lerobot.NAME), wanted)
-        elif any(self.directory.iterdir()):
+        elif not all(file.is_dir() or file.match(f".*{TEMPORARY}") for file in self.directory.rglob("*")):
             raise ValueError(f"{self.directory} is not empty and no recording; choose another directory")
         for leftover in self.directory.rglob(f".*{TEMPORARY}"):
             leftover.unlink(missing_ok=True)
@@ -226,7 +226,7 @@ def _with(table: pa.Table, name: str, values: np.ndarray) -> pa.Table:
 def _write_parquet(path: Path, row_groups: list[pa.Table]) -> None:
     with replacing(path) as temporary, pq.ParquetWriter(temporary, row_groups[0].schema) as writer:
         for table in row_groups:  # a row group an episode: readers that want one episode read no more
-            writer.write_table(table)
+            writer.write_table(table, table.num_rows)
 
 
 def _statistics(episode: Episode) -> dict[str, dict[str, np.ndarray]]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from worldsim.data import manifest
 from worldsim.data.episodes import EnvFacts, Episode, RecordSettings
-from worldsim.data.files import free_space_or_error, write_atomically
+from worldsim.data.files import TEMPORARY, free_space_or_error, write_atomically
 
 KIND, NAME = "worldsim-frames", "frame store"
 _TERMINATED, _TRUNCATED = 1, 2
@@ -157,7 +157,7 @@ class StoreWriter:
         spec = manifest.describe(KIND, self.settings, self.facts)
         if (self.directory / "spec.json").exists():
             manifest.check_same(self.directory, manifest.load(self.directory / "spec.json", KIND, NAME), spec)
-        elif any(self.directory.iterdir()):
+        elif not all(path.match(f".*{TEMPORARY}") for path in self.directory.iterdir()):
             raise ValueError(f"{self.directory} is not empty and no recording; choose another directory")
         finished = _read_slots(self.directory)
         slot_rows = self.settings.episode_frames
@@ -169,12 +169,16 @@ class StoreWriter:
             finished = {slot: lines for slot, lines in finished.items() if (slot + 1) * slot_bytes <= have}
             sizes[path] = have, max(have, slots * slot_bytes)
         free_space_or_error(self.directory, sum(new - old for old, new in sizes.values()))
-        for path, (_, new) in sizes.items():
-            _reserve(path, new)
+        for leftover in self.directory.glob(f".*{TEMPORARY}"):
+            leftover.unlink(missing_ok=True)
+        # Before the arrays grow: a kill while they do then leaves a store that is known as one, and whose slots that
+        # lost their rows do not seem finished because the rows are there again, empty.
         write_atomically(self.directory / "spec.json", json.dumps(spec, indent=1))
         # Written anew: without the half line that a kill may have left, and without slots whose rows are gone.
         text = "".join(_slot_line(slot, finished[slot]) for slot in sorted(finished))
         write_atomically(self.directory / "episodes.jsonl", text)
+        for path, (_, new) in sizes.items():
+            _reserve(path, new)
         return set(finished)
 
     def write(self, slot: int, episodes: list[Episode]) -> list[dict[str, Any]]:

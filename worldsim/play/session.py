@@ -122,14 +122,17 @@ class EnvSession(Session):
     """A ground-truth environment whose observations are pictures; with its exploration policy as its own player.
 
     env_id, env_kwargs: for `gymnasium.make`. prompt: goes to `reset(options={"prompt": ...})`. ValueError if the
-    observations are no pictures.
+    environment does not take these arguments, or if its observations are no pictures.
     """
 
     def __init__(
         self, env_id: str, env_kwargs: dict[str, Any] | None = None, *, seed: int = 0, prompt: str | None = None
     ) -> None:
         # Unwrapped: a person plays for as long as they like, without a time limit.
-        self._env: Any = gym.make(env_id, **env_kwargs or {}).unwrapped
+        try:
+            self._env: Any = gym.make(env_id, **env_kwargs or {}).unwrapped
+        except TypeError as error:
+            raise ValueError(f"{env_id} cannot be made with {env_kwargs or {}}: {error}") from error
         space = self._env.observation_space
         if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3 or space.shape[2] != 3:
             raise ValueError(f"{env_id} cannot be played: its observations are {space}, not uint8 (H, W, 3) pictures")

@@ -42,7 +42,6 @@ def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000) 
     learned = worldsim.load(world)
     env = open_simulator(learned.spec)
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     turns = learned.spec.simulator == turning.SIMULATOR
     lanes = [list(range(seed + first, seed + min(first + _LANES, starts))) for first in range(0, starts, _LANES)]
     # The first lanes go on for the long walk, so the others need no frames of their own for it.
@@ -52,7 +51,8 @@ def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000) 
         for seeds, steps in zip(lanes, lengths, strict=True)
     )
     work += turns * turning.frames_made(len(lanes[0]))
-    with tqdm(total=work, unit=" frames", desc="evaluating", leave=False, disable=None) as bar:
+    with env, tqdm(total=work, unit=" frames", desc="evaluating", leave=False, disable=None) as bar:
+        out.mkdir(parents=True, exist_ok=True)
         truth, made = [], []
         for seeds, steps in zip(lanes, lengths, strict=True):
             truth.append(explore(env, seeds, steps, bar.update))
@@ -71,7 +71,6 @@ def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000) 
             "turning": _turning(learned, env, seed, len(lanes[0]), bar) if turns else None,
             "speed": [world_rate(learned, lanes=1, steps=k, frames=_SPEED_FRAMES) for k in (1, 2, 4)],
         }
-    env.close()
     report = _plain(report)
     print_report(report)
     (out / "eval.json").write_text(json.dumps(report, allow_nan=False) + "\n")

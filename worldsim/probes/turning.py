@@ -24,6 +24,7 @@ RATES = (-8.0, -4.0, -2.0, 2.0, 4.0, 8.0)  # degrees a tick
 TICKS = 8
 AXES: tuple[Axis, Axis] = ("yaw", "pitch")
 _SETTLE = 30  # ticks within which the player must have come to rest
+_TRIES = 50  # seeds that are tried for each place that is wanted
 _LEVEL = 20.0  # degrees of pitch from which no turn ends at the zenith or the nadir
 _READ = (0.1, 0.15)  # the truth is read right within this share of the angle, and this many degrees besides
 
@@ -41,12 +42,21 @@ class Standing:
 
 
 def standing_places(env: gym.Env, spec: WorldSpec, seed: int, count: int) -> list[Standing]:
-    """The first `count` places from `seed` on where the player comes to rest, on dry ground and looking about level."""
+    """The first `count` places from `seed` on where the player comes to rest, on dry ground and looking about level.
+
+    ValueError if there are too few.
+    """
     places: list[Standing] = []
-    while len(places) < count:
-        place = _come_to_rest(env, spec, seed)
+    for tried in range(seed, seed + _TRIES * count):
+        if len(places) == count:
+            break
+        place = _come_to_rest(env, spec, tried)
         places += [place] if place else []
-        seed += 1
+    if len(places) < count:
+        raise ValueError(
+            f"only {len(places)} of {count} places to turn at were found from seed {seed} on: in {_TRIES * count} "
+            "tries the player hardly ever came to rest on dry ground, looking about level; choose another seed"
+        )
     return places
 
 
