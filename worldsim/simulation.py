@@ -227,6 +227,7 @@ class Simulation:
         noises = torch.stack([lane_noise(s, d, shape) for s, d in zip(self.seeds, self._draws, strict=True)])
         noises = noises.to(memory.latents)
         self._draws = [draw + 1 for draw in self._draws]
+        noises[:, 0] *= self.world.spec.temperature
         scaled = self.world.spec.layout.scale(flat.to(self.device))
         sample_next(
             self.world.dynamics, memory, scaled, noises[:, 0], noises[:, 1], steps=self.steps,

@@ -48,6 +48,7 @@ class Recipe(BaseModel):
     context_length: int = 15
     steps: int = 1
     context_noise: float = 0.05
+    temperature: float = 1.0
     max_episode_steps: int = 1200
     starts: int = Field(default=32, description="start contexts that are stored with the World")
     start_frames: int = Field(default=16, description="frames of each start context")

@@ -175,7 +175,8 @@ def _train_dynamics(
 ) -> Path:  # fmt: skip
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=store.action, context_length=recipe.context_length,
-        steps=recipe.steps, context_noise=recipe.context_noise, max_episode_steps=recipe.max_episode_steps,
+        steps=recipe.steps, context_noise=recipe.context_noise, temperature=recipe.temperature,
+        max_episode_steps=recipe.max_episode_steps,
         simulator=store.env_id or None, simulator_kwargs=store.env_kwargs, description=recipe.description,
     )  # fmt: skip
     config = DynamicsConfig(
