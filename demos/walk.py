@@ -1,6 +1,6 @@
 """Walk through the learned block world and save it: `python demos/walk.py walk.webp` (or .mp4, .gif, a folder).
 
-The picture at the top of the README was made by `python demos/walk.py docs/blocks.webp`.
+It holds for a second or so, then blurs: see the README.
 """
 
 import sys
