@@ -117,6 +117,7 @@ def train(
     device: Device = "auto",
     minutes: float | None = None,
     data: Path | None = None,
+    init: str | None = None,
     tensorboard: bool = False,
 ) -> None:
     """Train a World by a recipe: tokenizer, then dynamics; the same command continues after a stop.
@@ -129,6 +130,7 @@ def train(
         device: "auto" takes a CUDA device if there is one.
         minutes: How long to train in all; the recipe's own length unless given.
         data: A recording to train on; the recipe records what it needs unless given.
+        init: Name or path of a World whose weights to begin with; its tokenizer is kept as it is.
         tensorboard: Write curves for TensorBoard too (needs the extra worldsim[tensorboard]).
     """
     if minutes is not None and not 0 < minutes < math.inf:
@@ -136,7 +138,7 @@ def train(
     from worldsim.training.run import train
 
     out = out or Path("runs") / Path(recipe).stem
-    train(recipe, out, device=device, minutes=minutes, data=data, tensorboard=tensorboard)
+    train(recipe, out, device=device, minutes=minutes, data=data, init=init, tensorboard=tensorboard)
 
 
 @app.command(name="eval")

@@ -109,6 +109,25 @@ def test_a_killed_training_goes_on(tmp_path: Path) -> None:
     assert world.start().step(torch.zeros(1, 2)).frames.shape == (1, 48, 48, 3)
 
 
+def test_a_training_can_begin_with_a_world(tmp_path: Path) -> None:
+    """A moment of training with the learning rate at its smallest leaves the weights nearly as they were."""
+    recipe = load_recipe("balls")
+    still = Phase(minutes=0.01, batch=2, time=4, rate=1e-9, rate_end=1e-9)
+    recipe = recipe.model_copy(
+        update={"frames": 200, "starts": 2, "tokenizer_phases": [still], "dynamics_phases": [still]}
+    )
+    first = train(recipe, tmp_path / "first", show=False)
+    second = train(recipe.model_copy(update={"seed": 7}), tmp_path / "second", init=str(first), show=False)
+    one, two = (worldsim.load(path, device="cpu", dtype="float32") for path in (first, second))
+    for part in ("tokenizer", "dynamics"):
+        ours, theirs = getattr(one, part).state_dict(), getattr(two, part).state_dict()
+        for key in ours:
+            torch.testing.assert_close(ours[key], theirs[key], atol=1e-2, rtol=1e-2)
+    other = recipe.model_copy(update={"dynamics": recipe.dynamics.model_copy(update={"layers": 2})})
+    with pytest.raises(ValueError, match="has other sizes than the recipe"):
+        train(other, tmp_path / "third", init=str(first), show=False)
+
+
 def test_recipes_are_listed_and_unknown_ones_refused() -> None:
     assert {"balls", "blocks"} <= set(available_recipes())
     for name in available_recipes():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from worldsim.checkpoint import load_tensors, save_tensors
@@ -30,7 +30,7 @@ from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.spec import WorldSpec
 from worldsim.training.loop import Loss, Phase, Training
-from worldsim.world import Starts, World
+from worldsim.world import Starts, World, load
 
 TrainPart = Callable[..., Training]  # a Training that only lacks the network and its name
 
@@ -42,13 +42,15 @@ def train(
     device: str = "auto",
     minutes: float | None = None,
     data: Path | None = None,
+    init: str | None = None,
     tensorboard: bool = False,
     show: bool = True,
 ) -> Path:
     """Make a World by a recipe (a name, a JSON file or a `Recipe`) in the directory `out`; returns the World's path.
 
     minutes: scales all training budgets so that they add up to this; data: a recording (LeRobotDataset or frame store)
-    to train on instead of recording anew. Can be killed at any time and started again.
+    to train on instead of recording anew; init: a World (name or path) of the same sizes whose weights to begin with,
+    its tokenizer kept as it is. Can be killed at any time and started again.
     ValueError for an unknown recipe, an unfit checkpoint or recording; OSError when the disk is too small.
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
@@ -65,11 +67,12 @@ def train(
         show=show,
     )  # fmt: skip
 
+    base = None if init is None else load(init, device="cpu", dtype="float32")
     store = _recording(recipe, out, data, show)
-    tokenizer = _train_tokenizer(recipe, store, out, target, train_part)
+    tokenizer = _train_tokenizer(recipe, store, out, target, train_part, base)
     latents = _encode(tokenizer, store, out, target, show)
     starts = _starts(recipe, store, tokenizer, out, target)
-    return _train_dynamics(recipe, store, latents, tokenizer, starts, out, target, train_part)
+    return _train_dynamics(recipe, store, latents, tokenizer, starts, out, target, train_part, base)
 
 
 def _scaled(recipe: Recipe, minutes: float) -> Recipe:
@@ -97,11 +100,14 @@ def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> Fram
 
 
 def _train_tokenizer(
-    recipe: Recipe, store: FrameStore, out: Path, device: torch.device, train_part: TrainPart
+    recipe: Recipe, store: FrameStore, out: Path, device: torch.device, train_part: TrainPart, base: World | None
 ) -> Tokenizer:
     torch.manual_seed(recipe.seed)
     tokenizer = Tokenizer(recipe.tokenizer).to(device)
     fitted, finished = out / "tokenizer-fitted.safetensors", out / "tokenizer-final.safetensors"
+    if base is not None and not finished.exists():
+        _take_over(tokenizer, base.tokenizer)
+        save_tensors(finished, tokenizer.state_dict())
     if finished.exists():
         tokenizer.load_state_dict(load_tensors(finished, device)[0])
         return tokenizer.eval()
@@ -117,6 +123,14 @@ def _train_tokenizer(
     )
     save_tensors(finished, tokenizer.state_dict())
     return tokenizer.eval()
+
+
+def _take_over(ours: nn.Module, theirs: nn.Module) -> None:
+    """Begin with the weights of another network; ValueError if it has other sizes."""
+    try:
+        ours.load_state_dict(theirs.state_dict())
+    except RuntimeError as error:
+        raise ValueError(f"the World to begin with has other sizes than the recipe: {error}") from None
 
 
 def _encode(tokenizer: Tokenizer, store: FrameStore, out: Path, device: torch.device, show: bool) -> np.ndarray:
@@ -171,7 +185,7 @@ def _forcing(recipe: Recipe, phase: Phase) -> ForcingConfig:
 
 def _train_dynamics(
     recipe: Recipe, store: FrameStore, latents: np.ndarray, tokenizer: Tokenizer, starts: Starts, out: Path,
-    device: torch.device, train_part: TrainPart,
+    device: torch.device, train_part: TrainPart, base: World | None,
 ) -> Path:  # fmt: skip
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=store.action, context_length=recipe.context_length,
@@ -185,6 +199,8 @@ def _train_dynamics(
     )  # fmt: skip
     torch.manual_seed(recipe.seed + 1)
     dynamics = Dynamics(config).to(device)
+    if base is not None:
+        _take_over(dynamics, base.dynamics)
 
     mixes = [_forcing(recipe, phase) for phase in recipe.dynamics_phases]
     mix = mixes[-1]  # of the phase in progress; of the last one when all are finished
