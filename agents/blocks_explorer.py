@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-KEYS = ("forward", "back", "left", "right", "jump", "sneak", "break", "place")
-_SLOTS = 9
-_MAX_RATE = 10.0  # degrees a tick that the action space allows
+from worldsim.envs.blocks.blocks import CAMERA_LIMIT, HOTBAR, KEYS
+
 _LEVEL = (-10.0, 25.0)  # degrees of pitch within which it mostly looks
 _STUCK_TICKS = 3
 _WALK, _SNEAK, _SWIM = 4.3, 1.3, 2.0  # usual speeds in blocks a second
@@ -34,7 +33,7 @@ def sweep(angle: float, rate: float) -> list[float]:
 
     Returns the degrees of each tick; they add up to `angle`.
     """
-    steady = max(1, int(np.ceil(abs(angle) / min(rate, _MAX_RATE))))
+    steady = max(1, int(np.ceil(abs(angle) / min(rate, CAMERA_LIMIT))))
     ramp = min(3, steady // 2)
     weights = np.minimum(np.arange(1, steady + ramp + 1), np.arange(steady + ramp, 0, -1))
     weights = np.minimum(weights / (ramp + 1), 1.0)
@@ -75,7 +74,7 @@ class BlocksExplorer:
         self._extra_left = 0
         self._stuck = 0
         self._escapes = 0
-        self._slot = int(self._rng.integers(_SLOTS))
+        self._slot = int(self._rng.integers(len(HOTBAR)))
         self._behaviour: Behaviour = self._choose()
 
     def act(self, obs: np.ndarray, info: dict[str, Any]) -> dict[str, Any]:
@@ -92,12 +91,12 @@ class BlocksExplorer:
         self._keys = keys
         pressed = set(keys) | set(self._extra_keys())
         if self._rng.random() < 1 / 120:
-            self._slot = int(self._rng.integers(_SLOTS))
+            self._slot = int(self._rng.integers(len(HOTBAR)))
         yaw = self._yaw.popleft() if self._yaw else 0.0
         pitch = self._pitch.popleft() if self._pitch else 0.0
         action: dict[str, Any] = {key: np.int64(key in pressed) for key in KEYS}
         action["hotbar"] = np.int64(self._slot)
-        action["camera"] = np.clip(np.array([yaw, pitch], np.float32), -_MAX_RATE, _MAX_RATE)
+        action["camera"] = np.clip(np.array([yaw, pitch], np.float32), -CAMERA_LIMIT, CAMERA_LIMIT)
         return action
 
     # What is going on
@@ -301,7 +300,7 @@ class BlocksExplorer:
 
     def _build(self) -> Behaviour:
         """Place a few blocks, then look at them: from the side, from further back, or away and back again."""
-        self._slot = int(self._rng.integers(_SLOTS))
+        self._slot = int(self._rng.integers(len(HOTBAR)))
         yield from self._hold((), self._tilt_to(self._between(24, 50), self._between(2.5, 8)))
         for _ in range(self._ticks(1, 4)):
             if self._rng.random() < 0.4:  # a row of blocks, held down while turning

@@ -13,8 +13,9 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-KEYS: tuple[str, ...] = ("forward", "back", "left", "right", "jump", "sneak", "break", "place")
-SLOTS = 9
+from worldsim.envs.blocks.blocks import HOTBAR, KEYS
+
+SLOTS = len(HOTBAR)
 
 # name: (keys held down, turn to the right, look down, slots further); the turns in units of `camera_degrees`.
 DISCRETE_ACTIONS: dict[str, tuple[tuple[str, ...], int, int, int]] = {

@@ -16,6 +16,10 @@ BLOCK_ID: dict[str, int] = {name: index for index, name in enumerate(BLOCK_NAMES
 AIR, GRASS, DIRT, STONE, SAND, WATER, WOOD, LEAVES, PLANKS, COBBLESTONE = range(10)
 SNOW, ICE, GLASS, BRICK, CACTUS, FLOWER, WOOL = range(10, len(BLOCK_NAMES))
 
+# The binary keys of the action space, in its order; pairs of neighbours exclude each other.
+KEYS: tuple[str, ...] = ("forward", "back", "left", "right", "jump", "sneak", "break", "place")
+CAMERA_LIMIT = 10.0  # degrees a tick
+
 # The nine slots of the hotbar, in order.
 HOTBAR: tuple[int, ...] = (DIRT, STONE, SAND, WOOD, PLANKS, COBBLESTONE, GLASS, BRICK, WOOL)
 

@@ -17,19 +17,18 @@ from worldsim.envs.blocks.blocks import (
     BIOMES,
     BLOCK_ID,
     BLOCK_NAMES,
+    CAMERA_LIMIT,
     HOTBAR,
+    KEYS,
     STRUCTURES,
     TIMES,
     WATER,
     WEATHERS,
 )
 from worldsim.envs.blocks.captions import caption, parse_prompt, short_caption
-from worldsim.envs.blocks.render import Rendering, render
+from worldsim.envs.blocks.render import Rendering, cell_tops, render
 from worldsim.envs.blocks.terrain import TERRAINS, generate, terrain_at
 from worldsim.spec import check_size
-
-KEYS: tuple[str, ...] = ("forward", "back", "left", "right", "jump", "sneak", "break", "place")
-CAMERA_LIMIT = 10.0  # degrees a tick
 
 # Share of the picture from which on something counts as in view.
 _IN_VIEW = 0.01
@@ -99,6 +98,7 @@ class BlocksSimEnv(gym.Env[np.ndarray, dict[str, Any]]):
         self._controls = np.zeros(physics.CONTROLS)
         self._state: State | None = None
         self._rendering: Rendering
+        self._tops: np.ndarray
         self._blocks: np.ndarray
         self._kinds: np.ndarray
         self._structures: np.ndarray
@@ -135,10 +135,10 @@ class BlocksSimEnv(gym.Env[np.ndarray, dict[str, Any]]):
         """Advance by one tick (1/20 s). ValueError if the action lies outside the action space."""
         state = self._running()
         self._read(action)
-        physics.tick(state.voxels, state.body, self._controls, state.herd, state.falling, self.auto_jump)
+        changed = physics.tick(state.voxels, state.body, self._controls, state.herd, state.falling, self.auto_jump)
         animals.tick(state.voxels, state.herd, state.stream, state.body)
         state.tick += 1
-        frame = self._look().frame
+        frame = self._look(changed).frame
         return frame, 0.0, False, False, self._info()
 
     def render(self) -> np.ndarray | None:
@@ -261,16 +261,18 @@ class BlocksSimEnv(gym.Env[np.ndarray, dict[str, Any]]):
         self._controls[9] = turn
         self._controls[10] = tilt
 
-    def _look(self) -> Rendering:
-        """Draw the present state and measure what is in view."""
+    def _look(self, changed: bool = True) -> Rendering:
+        """Draw the present state and measure what is in view; `changed`: blocks are not where they were last time."""
         state = self._running()
         body = state.body
+        if changed:
+            self._tops = cell_tops(state.voxels)
         found, x, y, z, distance = views.target_of(state.voxels, body)
         self._target = (BLOCK_NAMES[state.voxels[x, y, z]], float(distance)) if found else ("", float("inf"))
         self._rendering = render(
             state.voxels, views.eye_of(body), body[physics.YAW], body[physics.PITCH], size=self.size, time=state.time,
             weather=state.weather, tick=state.tick, animals=state.herd[:, :5], target=(x, y, z) if found else None,
-            held=HOTBAR[int(body[physics.SLOT])], swing=float(body[physics.SWING]),
+            held=HOTBAR[int(body[physics.SLOT])], swing=float(body[physics.SWING]), tops=self._tops,
         )  # fmt: skip
         self._blocks, self._kinds, self._structures, self._bearings = views.observe(
             body, state.herd, state.built, self._rendering.ids, self._rendering.depth, self._rendering.animal_index

@@ -102,9 +102,12 @@ def draw_animals(
         # Legs swing with the way gone; 80 swings fit a world of 128 blocks, so that wrapping changes nothing.
         stride = 0.13 * math.sin((animals[n, 0] + animals[n, 2]) * (2.0 * math.pi * 80.0 / 128.0))
         boxes = bodies[kind]
+        nearest = math.sqrt(ox * ox + (oy - 0.7) * (oy - 0.7) + oz * oz) - reach
         for i in range(top, bottom):
             sy = (0.5 * height - i - 0.5) / focal
             for j in range(left, end):
+                if depth[i, j] <= nearest:  # hidden; most animals are, behind hills and trees
+                    continue
                 sx = (j + 0.5 - 0.5 * width) / focal
                 scale = 1.0 / math.sqrt(1.0 + sx * sx + sy * sy)
                 wx = (sx * basis[0, 0] + sy * basis[1, 0] + basis[2, 0]) * scale

@@ -247,7 +247,9 @@ def loosen(falling: np.ndarray, x: int, z: int) -> None:
 
 
 @njit(cache=True)
-def _act(voxels: np.ndarray, body: np.ndarray, controls: np.ndarray, animals: np.ndarray, falling: np.ndarray) -> None:
+def _act(voxels: np.ndarray, body: np.ndarray, controls: np.ndarray, animals: np.ndarray, falling: np.ndarray) -> bool:
+    """Break and place; returns whether a block changed."""
+    changed = False
     body[SWING] = max(body[SWING] - 0.2, 0.0)
     for index in (BREAK_WAIT, PLACE_WAIT, DUG, BUILT):
         body[index] = max(body[index] - 1.0, 0.0)
@@ -259,7 +261,7 @@ def _act(voxels: np.ndarray, body: np.ndarray, controls: np.ndarray, animals: np
     breaks = controls[BREAK] > 0 and body[BREAK_WAIT] == 0
     places = controls[PLACE] > 0 and body[PLACE_WAIT] == 0
     if not (breaks or places):
-        return
+        return changed
     body[SWING] = 1.0
     eye = np.array((body[X], body[Y] + body[EYE], body[Z]))
     direction = ahead_of(body[YAW], body[PITCH])
@@ -269,6 +271,7 @@ def _act(voxels: np.ndarray, body: np.ndarray, controls: np.ndarray, animals: np
         if hit and y > 0 and voxels[x, y, z] != WATER and voxels[x, y, z] != AIR:
             voxels[x, y, z] = WATER if voxels[x, y, z] == ICE else AIR
             body[DUG] = 12.0
+            changed = True
             above = y + 1
             while above < _TOP and (voxels[x, above, z] == FLOWER or voxels[x, above, z] == CACTUS):
                 voxels[x, above, z] = AIR  # plants do not float
@@ -283,12 +286,18 @@ def _act(voxels: np.ndarray, body: np.ndarray, controls: np.ndarray, animals: np
             if 0 < y < _TOP and not SOLID[voxels[x, y, z]] and not occupied(body, animals, x, y, z):
                 voxels[x, y, z] = _SLOTS[int(body[SLOT])]
                 body[BUILT] = 12.0
+                changed = True
                 loosen(falling, x, z)
+    return changed
 
 
 @njit(cache=True)
-def fall_sand(voxels: np.ndarray, body: np.ndarray, animals: np.ndarray, falling: np.ndarray) -> None:
-    """Let loose sand fall by one block. It waits above the player and above animals; water flows in behind it."""
+def fall_sand(voxels: np.ndarray, body: np.ndarray, animals: np.ndarray, falling: np.ndarray) -> bool:
+    """Let loose sand fall by one block. It waits above the player and above animals; water flows in behind it.
+
+    Returns whether a block changed.
+    """
+    changed = False
     for n in range(falling.shape[0]):
         x, z = falling[n, 0], falling[n, 1]
         if x < 0:
@@ -300,6 +309,7 @@ def fall_sand(voxels: np.ndarray, body: np.ndarray, animals: np.ndarray, falling
             loose = True
             if occupied(body, animals, x, y - 1, z):
                 continue
+            changed = True
             voxels[x, y - 1, z] = SAND
             flooded = y <= SEA_LEVEL and (
                 (y + 1 < _TOP and voxels[x, y + 1, z] == WATER)
@@ -311,6 +321,7 @@ def fall_sand(voxels: np.ndarray, body: np.ndarray, animals: np.ndarray, falling
             voxels[x, y, z] = WATER if flooded else AIR
         if not loose:
             falling[n, 0] = -1
+    return changed
 
 
 @njit(cache=True)
@@ -321,13 +332,14 @@ def tick(
     animals: np.ndarray,
     falling: np.ndarray,
     auto_jump: bool,
-) -> None:
-    """Advance the player by 1/20 s in place.
+) -> bool:
+    """Advance the player by 1/20 s in place; returns whether a block changed.
 
     voxels: uint8 (128, 48, 128). body: float64 (BODY,). controls: float64 (CONTROLS,), in the order of the action
     space. animals: float64 (n, >= 3), feet x, y, z first. falling: int16 (FALLING, 2).
     """
     _look(body, controls)
     _move(voxels, body, controls, auto_jump)
-    _act(voxels, body, controls, animals, falling)
-    fall_sand(voxels, body, animals, falling)
+    acted = _act(voxels, body, controls, animals, falling)
+    fell = fall_sand(voxels, body, animals, falling)
+    return acted or fell

@@ -42,35 +42,20 @@ def hit_box(
 
 
 @njit(**COMPILED)
-def highest_block(words: np.ndarray) -> int:
-    """The highest y with a block anywhere, -1 if there is none; words: the voxels as uint64 (X, Y, Z / 8)."""
-    highest = -1
-    for x in range(words.shape[0]):
-        for y in range(words.shape[1] - 1, highest, -1):
-            some = np.uint64(0)
-            for z in range(words.shape[2]):
-                some |= words[x, y, z]
-            if some != 0:
-                highest = y
-                break
-    return highest
-
-
-@njit(**PURE)
-def fill_top(words: np.ndarray, tops: np.ndarray, highest: int, cell_x: int, cell_z: int) -> int:
-    """Find, and keep in `tops`, the highest y with a block in an 8 x 8 cell of columns, -1 if there is none."""
-    cell_x &= tops.shape[0] - 1
-    cell_z &= tops.shape[1] - 1
-    top = -1
-    for y in range(highest, -1, -1):
-        some = np.uint64(0)
-        for x in range(cell_x * 8, cell_x * 8 + 8):
-            some |= words[x, y, cell_z]
-        if some != 0:
-            top = y
-            break
-    tops[cell_x, cell_z] = top
-    return top
+def cell_tops(voxels: np.ndarray) -> np.ndarray:
+    """The highest y with a block in every 8 x 8 cell of columns, -1 if there is none; int64 (X / 8, Z / 8)."""
+    words = voxels.view(np.uint64)  # eight columns at once
+    tops = np.full((voxels.shape[0] // 8, voxels.shape[2] // 8), -1, dtype=np.int64)
+    for cell_x in range(tops.shape[0]):
+        for cell_z in range(tops.shape[1]):
+            for y in range(voxels.shape[1] - 1, -1, -1):
+                some = np.uint64(0)
+                for x in range(cell_x * 8, cell_x * 8 + 8):
+                    some |= words[x, y, cell_z]
+                if some != 0:
+                    tops[cell_x, cell_z] = y
+                    break
+    return tops
 
 
 @njit(**PURE)
@@ -85,15 +70,15 @@ def _hit_flower(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float
 
 @njit(**PURE, inline="always")
 def march(
-    voxels: np.ndarray, words: np.ndarray, tops: np.ndarray,
+    voxels: np.ndarray, tops: np.ndarray,
     ex: float, ey: float, ez: float, dx: float, dy: float, dz: float,
     t: float, x: int, y: int, z: int, limit: float, medium: int, highest: int,
 ) -> Hit:  # fmt: skip
     """From the voxel (x, y, z), entered at distance t, along the ray to the first voxel that is not `medium`.
 
     Returns (distance, x, y, z, axis of the face, block), block -1 if nothing comes before `limit`. x and z are not
-    wrapped. words: the voxels as uint64. No block of the world lies above `highest`. Cells of 8 x 8 columns whose
-    blocks all lie below the ray are crossed in one leap; `tops` keeps their heights, -2 where not yet known.
+    wrapped. No block of the world lies above `highest`. Cells of 8 x 8 columns whose blocks all lie below the ray, as
+    `tops` from `cell_tops` tells, are crossed in one leap.
     """
     mask_x, mask_z, height = voxels.shape[0] - 1, voxels.shape[2] - 1, voxels.shape[1]
     cell_mask_x, cell_mask_z = tops.shape[0] - 1, tops.shape[1] - 1
@@ -108,8 +93,6 @@ def march(
     cell_x, cell_z, top = x, z, height
     if leap:
         top = tops[(x >> 3) & cell_mask_x, (z >> 3) & cell_mask_z]
-        if top == -2:
-            top = fill_top(words, tops, highest, x >> 3, z >> 3)
     while True:
         if leap and y > top:
             if y > highest and sy > 0:
@@ -163,8 +146,6 @@ def march(
         if leap and ((x ^ cell_x) | (z ^ cell_z)) & -8 != 0:
             cell_x, cell_z = x, z
             top = tops[(x >> 3) & cell_mask_x, (z >> 3) & cell_mask_z]
-            if top == -2:
-                top = fill_top(words, tops, highest, x >> 3, z >> 3)
         if 0 <= y < height:
             # Unsigned, because numba tests every signed index for being negative.
             block = int(voxels[np.uint64(x & mask_x), np.uint64(y), np.uint64(z & mask_z)])
@@ -196,14 +177,14 @@ def raycast(
     dx, dy, dz = nonzero(direction[0] / length), nonzero(direction[1] / length), nonzero(direction[2] / length)
     mask_x, mask_z = voxels.shape[0] - 1, voxels.shape[2] - 1
     tops = np.full((voxels.shape[0] // 8, voxels.shape[2] // 8), voxels.shape[1], dtype=np.int64)
-    highest, words = voxels.shape[1], voxels.view(np.uint64)
+    highest = voxels.shape[1]  # one ray is cast sooner than the true heights are found
     t, x, y, z = 0.0, math.floor(eye[0]), math.floor(eye[1]), math.floor(eye[2])
     medium = AIR
     if 0 <= y < voxels.shape[1]:
         medium = int(voxels[x & mask_x, y, z & mask_z])
     while True:
         t, x, y, z, axis, block = march(
-            voxels, words, tops, eye[0], eye[1], eye[2], dx, dy, dz, t, x, y, z, reach, medium, highest
+            voxels, tops, eye[0], eye[1], eye[2], dx, dy, dz, t, x, y, z, reach, medium, highest
         )
         if block < 0:
             return False, 0, 0, 0, 0, 0, 0, math.inf

@@ -13,7 +13,7 @@ from numba import njit
 
 from worldsim.envs.blocks.blocks import AIR, FLOWER, GLASS, WATER
 from worldsim.envs.blocks.figures import BODIES, draw_animals, draw_crosshair, draw_hand
-from worldsim.envs.blocks.rays import highest_block, march, nonzero, raycast
+from worldsim.envs.blocks.rays import cell_tops, march, nonzero, raycast
 from worldsim.envs.blocks.sky import (
     AIR_SIZE,
     COMPILED,
@@ -28,7 +28,7 @@ from worldsim.envs.blocks.sky import (
 )
 from worldsim.envs.blocks.textures import CLOUDS, TEXTURES, TINTS, sample
 
-__all__ = ["ANIMAL_ID", "FOV_DEGREES", "Rendering", "raycast", "render", "view_direction"]
+__all__ = ["ANIMAL_ID", "FOV_DEGREES", "Rendering", "cell_tops", "raycast", "render", "view_direction"]
 
 FOV_DEGREES = 70.0  # vertical
 ANIMAL_ID = 255  # in `ids`, where an animal is seen
@@ -58,7 +58,7 @@ def view_direction(yaw: float, pitch: float) -> np.ndarray:
 
 @njit(**PURE)
 def _draw_voxels(
-    voxels: np.ndarray, words: np.ndarray, highest: int, tops: np.ndarray,
+    voxels: np.ndarray, tops: np.ndarray, highest: int,
     eye: np.ndarray, basis: np.ndarray, focal: float, tick: int, target: np.ndarray,
     air: np.ndarray, textures: np.ndarray, tints: np.ndarray, clouds: np.ndarray,
     frame: np.ndarray, depth: np.ndarray, ids: np.ndarray,
@@ -92,7 +92,7 @@ def _draw_voxels(
                 if medium == WATER:
                     limit = min(air[FOG_END], water_from + (20.0 if inside == WATER else 9.0))
                 t, x, y, z, axis, block = march(
-                    voxels, words, tops, ex, ey, ez, dx, dy, dz, t, x, y, z, limit, medium, highest
+                    voxels, tops, ex, ey, ez, dx, dy, dz, t, x, y, z, limit, medium, highest
                 )
                 wet = 0.0
                 if medium == WATER:
@@ -203,7 +203,8 @@ def _draw_voxels(
 
 @njit(**COMPILED)
 def _render(
-    voxels: np.ndarray, eye: np.ndarray, yaw: float, pitch: float, focal: float, time: float, weather: int, tick: int,
+    voxels: np.ndarray, tops: np.ndarray, eye: np.ndarray, yaw: float, pitch: float, focal: float,
+    time: float, weather: int, tick: int,
     animals: np.ndarray, target: np.ndarray, held: int, swing: float,
     textures: np.ndarray, tints: np.ndarray, clouds: np.ndarray, bodies: np.ndarray,
     frame: np.ndarray, depth: np.ndarray, ids: np.ndarray, index: np.ndarray,
@@ -215,15 +216,13 @@ def _render(
     basis[0, 0], basis[0, 1], basis[0, 2] = -math.cos(a), 0.0, -math.sin(a)
     basis[1, 0], basis[1, 1], basis[1, 2] = -math.sin(a) * math.sin(b), math.cos(b), math.cos(a) * math.sin(b)
     basis[2, 0], basis[2, 1], basis[2, 2] = -math.sin(a) * math.cos(b), -math.sin(b), math.cos(a) * math.cos(b)
-    tops = np.full((voxels.shape[0] // 8, voxels.shape[2] // 8), -2, dtype=np.int64)
-    words = voxels.view(np.uint64)
     # Within the world, so that the same place always gives the same rounding.
     place = np.empty(3)
     place[0] = eye[0] - voxels.shape[0] * math.floor(eye[0] / voxels.shape[0])
     place[1] = eye[1]
     place[2] = eye[2] - voxels.shape[2] * math.floor(eye[2] / voxels.shape[2])
     _draw_voxels(
-        voxels, words, highest_block(words), tops, place, basis, focal, tick, target,
+        voxels, tops, tops.max(), place, basis, focal, tick, target,
         air, textures, tints, clouds, frame, depth, ids,
     )  # fmt: skip
     index[:] = -1
@@ -251,6 +250,7 @@ def render(
     target: tuple[int, int, int] | None,
     held: int,
     swing: float,
+    tops: np.ndarray | None = None,
 ) -> Rendering:
     """Draw what an eye sees; the same arguments always give the same pixels.
 
@@ -258,7 +258,8 @@ def render(
     (3,). yaw_degrees, pitch_degrees: see view_direction. size: (H, W). time: of day in [0, 1), 0 midnight, 0.5 noon.
     weather: index into WEATHERS. tick: moves clouds, water, rain and snow. animals: float64 (n, 5), rows x, y (feet),
     z, yaw in degrees, index into ANIMALS. target: the block to outline, x and z wrapped. held: block in hand, 0 for
-    none. swing: 0..1, how far the hand's stroke has gone.
+    none. swing: 0..1, how far the hand's stroke has gone. tops: `cell_tops(voxels)`, from
+    who draws the same voxels often.
     """
     height, width = size
     frame = np.empty((height, width, 3), dtype=np.uint8)
@@ -267,7 +268,8 @@ def render(
     index = np.empty((height, width), dtype=np.int16)
     focal = 0.5 * height / math.tan(math.radians(0.5 * FOV_DEGREES))
     _render(
-        voxels, eye, float(yaw_degrees), float(pitch_degrees), focal, float(time), int(weather), int(tick), animals,
+        voxels, cell_tops(voxels) if tops is None else tops, eye, float(yaw_degrees), float(pitch_degrees), focal,
+        float(time), int(weather), int(tick), animals,
         np.array((-1, -1, -1) if target is None else target, dtype=np.int64), int(held), float(swing),
         TEXTURES, TINTS, CLOUDS, BODIES, frame, depth, ids, index,
     )  # fmt: skip

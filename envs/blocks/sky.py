@@ -116,7 +116,7 @@ def fog_amount(air: np.ndarray, distance: float) -> float:
 def _hash(a: int, b: int, c: int) -> int:
     mixed = np.uint32(a * 374761393 + b * 668265263 + c * 974634777 & 0xFFFFFFFF)
     mixed = np.uint32((int(mixed) ^ (int(mixed) >> 13)) * 1274126177 & 0xFFFFFFFF)
-    return int(mixed) ^ (int(mixed) >> 16)
+    return np.int64(int(mixed) ^ (int(mixed) >> 16))
 
 
 @njit(**PURE)
@@ -190,17 +190,19 @@ def draw_falling(
         near = 1.0 + 0.35 * layer
         for i in range(height):
             v0 = (i + 0.5) - fall * near
+            seen, row, code, v = -(1 << 40), 0, 0, 0.0  # of the column; neighbours mostly share it
             for j in range(width):
-                v = v0
                 u = j + 0.5 - 0.5 * width + turn + layer * 0.5 * across
                 if rain:
                     u += 0.22 * (i - 0.5 * height)
                 column = math.floor(u / across)
-                wrapped = int(column) % cells
-                shift = _hash(wrapped, layer, 77) & 255
-                v += shift / 256.0 * down
-                row = math.floor(v / down)
-                code = _hash(wrapped, int(row), layer + 5)
+                if column != seen:
+                    seen = column
+                    wrapped = int(column) % cells
+                    shift = _hash(wrapped, layer, 77) & 255
+                    v = v0 + shift / 256.0 * down
+                    row = math.floor(v / down)
+                    code = _hash(wrapped, int(row), layer + 5)
                 if code & 3 < (1 if rain else 2):
                     continue
                 pu = u - (column + 0.3 + 0.4 * ((code >> 4) & 255) / 255.0) * across

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from worldsim.envs.blocks.blocks import BLOCK_ID, BLOCK_NAMES
+from worldsim.envs.blocks.blocks import BLOCK_ID, BLOCK_NAMES, GLASS
 
 SIDE = 16
 LEVELS = 5  # 16, 8, 4, 2, 1 texels a side
@@ -196,6 +196,8 @@ def sample(
     green += w10 * textures[kind, face, row1, col0, 1] + w11 * textures[kind, face, row1, col1, 1]
     blue = w00 * textures[kind, face, row0, col0, 2] + w01 * textures[kind, face, row0, col1, 2]
     blue += w10 * textures[kind, face, row1, col0, 2] + w11 * textures[kind, face, row1, col1, 2]
+    if kind != GLASS:  # all else is opaque
+        return red, green, blue, 255.0
     alpha = w00 * textures[kind, face, row0, col0, 3] + w01 * textures[kind, face, row0, col1, 3]
     alpha += w10 * textures[kind, face, row1, col0, 3] + w11 * textures[kind, face, row1, col1, 3]
     return red, green, blue, alpha

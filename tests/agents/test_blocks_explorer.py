@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import worldsim  # noqa: F401, registers the environments
 from worldsim.agents import make_policy
-from worldsim.agents.blocks_explorer import KEYS, sweep
+from worldsim.agents.blocks_explorer import sweep
+from worldsim.envs.blocks.blocks import KEYS
 
 EPISODES, TICKS = 40, 256
 

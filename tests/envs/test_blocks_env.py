@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import worldsim  # noqa: F401  (registers the environments)
 from worldsim.envs.blocks import animals, physics
-from worldsim.envs.blocks.blocks import BIOMES, BLOCK_ID, BLOCK_NAMES, HOTBAR, SEA_LEVEL, SOLID, TIMES, WEATHERS
+from worldsim.envs.blocks.blocks import BIOMES, BLOCK_ID, BLOCK_NAMES, HOTBAR, KEYS, SEA_LEVEL, SOLID, TIMES, WEATHERS
 from worldsim.envs.blocks.captions import short_caption
-from worldsim.envs.blocks.env import KEYS, BlocksSimEnv
+from worldsim.envs.blocks.env import BlocksSimEnv
 
 INFO = {
     "pose", "velocity", "on_ground", "in_water", "blocked", "target_block", "target_distance", "visible_blocks",

@@ -10,8 +10,9 @@ import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
+from worldsim.envs.blocks.blocks import KEYS
 from worldsim.envs.blocks.env import BlocksSimEnv
-from worldsim.envs.wrappers import KEYS, DiscreteActions, MultiDiscreteActions
+from worldsim.envs.wrappers import DiscreteActions, MultiDiscreteActions
 
 SIM: dict[str, Any] = {"id": "worldsim:worldsim/BlocksSim-v0", "size": (32, 32)}
 
