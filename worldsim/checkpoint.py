@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import torch
@@ -11,23 +10,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from worldsim.files import free_space_or_error, replacing
+
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str] | None = None) -> None:
     """Write tensors and a few strings; OSError that says what to do when the disk is too small."""
     path.parent.mkdir(parents=True, exist_ok=True)
     size = sum(value.nbytes for value in tensors.values())
-    free = shutil.disk_usage(path.parent).free
-    if free < size + (64 << 20):
-        raise OSError(
-            f"not enough space to save {path}: {size >> 20} MiB needed, {free >> 20} MiB free. "
-            "Free some space and start the same command again: it goes on from the last checkpoint"
-        )
-    temporary = path.with_suffix(".partial")
-    save_file({key: value.contiguous().cpu() for key, value in tensors.items()}, temporary, facts or {})
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner can read
-    os.replace(temporary, path)
+    free_space_or_error(
+        path.parent, size, f"saving {path.name}",
+        "free some space and start the same command again: it goes on from the last checkpoint",
+    )  # fmt: skip
+    with replacing(path) as temporary:
+        save_file({key: value.contiguous().cpu() for key, value in tensors.items()}, temporary, facts or {})
+        temporary.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner can read
 
 
 def _umask() -> int:

@@ -127,7 +127,6 @@ class WorldSpec(BaseModel):
     temperature: float = Field(
         default=1.0, ge=0, description="scale of the noise that frames are made from while stepping"
     )
-    max_episode_steps: int = Field(default=1200, gt=0)
     simulator: str | None = Field(default=None, description="id of the ground-truth environment it was trained on")
     simulator_kwargs: dict[str, Any] = Field(default_factory=dict)
     description: str = ""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from worldsim.checkpoint import load_tensors, save_tensors
+from worldsim.files import write_atomically
 from worldsim.machine import fast_dtype, pick_device
 from worldsim.model import PATCH
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
@@ -135,9 +136,7 @@ class World:
             format=FORMAT, spec=self.spec, tokenizer=self.tokenizer.config, dynamics=self.dynamics.config,
             start_captions=self.starts.captions,
         )  # fmt: skip
-        temporary = path / "spec.partial"
-        temporary.write_text(json.dumps(file.model_dump(mode="json"), indent=1, ensure_ascii=False), encoding="utf-8")
-        temporary.replace(path / _SPEC)
+        write_atomically(path / _SPEC, json.dumps(file.model_dump(mode="json"), indent=1, ensure_ascii=False))
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> World:
         """Move this World to a device and number format, in place; returns it. What `load` gave is shared: do not."""

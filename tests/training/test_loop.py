@@ -1,5 +1,6 @@
 """The training loop: it learns, and it stops and goes on at any moment without losing what it had."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,9 +102,9 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path: Path, monkey
 def test_a_full_disk_is_told_before_anything_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.safetensors"
     save_tensors(path, {"x": torch.ones(3)})
-    usage = checkpoint.shutil.disk_usage(tmp_path)._replace(free=1 << 20)
-    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(OSError, match=r"not enough space to save .* goes on from the last checkpoint"):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OSError, match=r"saving a.safetensors needs .* goes on from the last checkpoint"):
         save_tensors(path, {"x": torch.zeros(3)})
     assert torch.equal(load_tensors(path)[0]["x"], torch.ones(3))
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import worldsim
-from worldsim.data.record import record_store
+from worldsim.data.lerobot import EpisodeDataset
+from worldsim.data.record import record, record_store
 from worldsim.data.store import FrameStore
 from worldsim.recipes import available_recipes, load_recipe
 from worldsim.recipes.recipe import Recipe
@@ -126,6 +127,24 @@ def test_a_training_can_begin_with_a_world(tmp_path: Path) -> None:
     other = recipe.model_copy(update={"dynamics": recipe.dynamics.model_copy(update={"layers": 2})})
     with pytest.raises(ValueError, match="has other sizes than the recipe"):
         train(other, tmp_path / "third", init=str(first), show=False)
+
+
+def test_a_training_on_a_recording(tmp_path: Path) -> None:
+    """`--data`: a LeRobotDataset that was recorded before is what is trained on, not a new recording."""
+    recipe = load_recipe("balls")
+    brief = Phase(minutes=0.01, batch=2, time=4)
+    recipe = recipe.model_copy(update={"starts": 2, "tokenizer_phases": [brief], "dynamics_phases": [brief]})
+    record(
+        recipe.env_id, 128, tmp_path / "data", env_kwargs={"size": [32, 48], "balls": 2}, seed=77, episode_frames=64,
+        workers=1, progress=False,
+    )  # fmt: skip
+    world = worldsim.load(train(recipe, tmp_path / "run", data=tmp_path / "data", show=False), device="cpu")
+    assert world.size == (32, 48), "of the recording, not of the recipe"
+    dataset, store = EpisodeDataset(tmp_path / "data"), FrameStore.open(tmp_path / "run" / "frames")
+    assert store.seeds.tolist() == dataset.seeds == [77, 78]
+    for index in range(2):
+        np.testing.assert_array_equal(store.episode(index).frames, dataset[index].frames)
+    assert world.start(seed=0).step(torch.zeros(1, 2)).frames.shape == (1, 32, 48, 3)
 
 
 def test_recipes_are_listed_and_unknown_ones_refused() -> None:

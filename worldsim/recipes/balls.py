@@ -19,5 +19,4 @@ RECIPE = Recipe(
     compiled=False,
     context_length=11,
     starts=8,
-    max_episode_steps=200,
 )

@@ -49,7 +49,6 @@ class Recipe(BaseModel):
     steps: int = 1
     context_noise: float = 0.05
     temperature: float = 1.0
-    max_episode_steps: int = 1200
     starts: int = Field(default=32, description="start contexts that are stored with the World")
     start_frames: int = Field(default=16, description="frames of each start context")
     start_seed: int = Field(default=5_000_000, description="seeds of the start contexts; never recorded for training")

@@ -6,7 +6,6 @@ again goes on where the last one was stopped, however it was stopped. Needs neit
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,9 +18,9 @@ from tqdm import tqdm
 
 from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.data.batches import Batch, clip_batches, encode_store, frame_batches
-from worldsim.data.files import free_space_or_error
 from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
+from worldsim.files import free_space_or_error, replacing
 from worldsim.machine import pick_device
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, dynamics_loss
@@ -139,15 +138,15 @@ def _encode(tokenizer: Tokenizer, store: FrameStore, out: Path, device: torch.de
     height, width = store.size
     shape = (len(store.frames), height // 16, width // 16, tokenizer.config.latent_channels)
     if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
-        free_space_or_error(out, 2 * int(np.prod(shape)))  # a full disk under a memory map would be a crash
-        temporary = out / "latents.partial.npy"
-        array = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-        with tqdm(total=shape[0], unit=" frames", desc="encoding", disable=not show) as bar:
+        # A full disk under a memory map would be a crash.
+        free_space_or_error(out, 2 * int(np.prod(shape)), "encoding", "free some space, or record fewer frames")
+        bar = tqdm(total=shape[0], unit=" frames", desc="encoding", disable=not show)
+        with bar, replacing(path) as temporary:
+            array = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
             for rows, latents in encode_store(tokenizer, store, device):
                 array[rows] = latents
                 bar.update(len(latents))
-        array.flush()
-        os.replace(temporary, path)
+            array.flush()
     return np.load(path, mmap_mode="r")
 
 
@@ -190,7 +189,6 @@ def _train_dynamics(
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=store.action, context_length=recipe.context_length,
         steps=recipe.steps, context_noise=recipe.context_noise, temperature=recipe.temperature,
-        max_episode_steps=recipe.max_episode_steps,
         simulator=store.env_id or None, simulator_kwargs=store.env_kwargs, description=recipe.description,
     )  # fmt: skip
     config = DynamicsConfig(

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".tmp"  # how the names of files end that are being written; those left behind by a kill mean nothing
+# Who needs the space and what to do about it, for `free_space_or_error`.
+RECORDING = "the recording", "record fewer frames, or choose a directory on another disk"
 _RESERVE = 64 << 20  # bytes left free for everything else on the disk
 
 
@@ -20,7 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Readers, and a later run after a kill, never see half of a file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = path.with_name(f".{path.name}{TEMPORARY}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -36,12 +38,15 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def free_space_or_error(directory: Path, needed: int) -> None:
-    """OSError (ENOSPC) that says both amounts, if `needed` bytes do not fit on the disk of an existing directory."""
+def free_space_or_error(directory: Path, needed: int, what: str, advice: str) -> None:
+    """OSError (ENOSPC) that says both amounts, if `needed` bytes do not fit on the disk of an existing directory.
+
+    what: who needs them, as the message begins. advice: what to do about it.
+    """
     free = shutil.disk_usage(directory).free - _RESERVE
     if needed > free:
         raise OSError(
             errno.ENOSPC,
-            f"the recording needs {needed / 1e9:.1f} GB more in {directory}, but only {max(free, 0) / 1e9:.1f} GB can "
-            "be used there; record fewer frames, or choose a directory on another disk",
+            f"{what} needs {needed / 1e9:.1f} GB more in {directory}, but only {max(free, 0) / 1e9:.1f} GB can "
+            f"be used there; {advice}",
         )
