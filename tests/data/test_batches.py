@@ -1,12 +1,11 @@
 """Clips for training: aligned with their actions, reaching the ends of episodes, never across two of them."""
 
-
 import noise_env  # noqa: F401  (registers the environment)
 import numpy as np
 import pytest
 import torch
 
-from worldsim.data.batches import clip_batches, frame_batches
+from worldsim.data.batches import Captions, clip_batches, frame_batches
 from worldsim.data.record import record_store
 from worldsim.data.store import FrameStore
 
@@ -56,3 +55,19 @@ def test_frames_come_from_the_recording(store: FrameStore) -> None:
     assert frames.dtype == torch.uint8
     known = {frame.tobytes() for frame in np.asarray(store.frames)}
     assert all(frame.numpy().tobytes() in known for frame in frames)
+
+
+class Told:
+    """Of a store only what captions need."""
+
+    def captions(self, episode: int) -> list[str]:
+        return ["a hill", "the hill"]
+
+    def caption_changes(self, episode: int) -> list[tuple[int, str]]:
+        return [(0, "hill"), (5, "lake"), (9, "hut")]
+
+
+def test_a_clip_is_described_as_it_is_where_it_begins() -> None:
+    captions, rng = Captions(Told(), 0), np.random.default_rng(0)  # type: ignore[arg-type]
+    assert {captions.at(4, rng) for _ in range(20)} == {"a hill", "the hill"}
+    assert [captions.at(row, rng) for row in (5, 8, 9, 100)] == ["lake", "lake", "hut", "hut"]

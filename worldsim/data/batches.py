@@ -6,6 +6,7 @@ memory when they fit, since a GPU trains faster than a disk reads.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 import numpy as np
@@ -82,8 +83,7 @@ def clip_batches(
     actions = torch.from_numpy(np.array(store.actions))
     rewards = torch.from_numpy(np.array(store.rewards))
     terminated = torch.from_numpy(np.array(store.terminated)).float()
-    texts = [encode_bytes(list(store.captions(episode))) for episode in range(len(store))]
-    nothing = encode_bytes([None])[0]
+    texts = [Captions(store, episode) for episode in range(len(store))]
     while True:
         choice = rng.integers(0, ends[-1], batch)
         episodes = np.searchsorted(ends, choice, side="right")
@@ -91,12 +91,27 @@ def clip_batches(
         wanted = torch.from_numpy(first[:, None] + np.arange(time))
         last = torch.from_numpy(store.starts + store.lengths - 1)[episodes, None]
         rows = wanted.minimum(last)
-        captions = [texts[e][rng.integers(len(texts[e]))] if len(texts[e]) else nothing for e in episodes]
+        captions = [texts[e].at(int(row - store.starts[e]), rng) for e, row in zip(episodes, first, strict=True)]
         yield {
             "latents": values[rows.to(values.device)].to(device).float(),
             "actions": actions[rows].to(device),
             "rewards": rewards[rows].to(device),
             "ends": terminated[rows].to(device),
             "known": (wanted <= last).to(device),
-            "text": torch.stack(captions).to(device),
+            "text": encode_bytes(captions, device),
         }
+
+
+class Captions:
+    """What can be said of a row of an episode: in any wording at its start, later what its captions changed to."""
+
+    def __init__(self, store: FrameStore, episode: int) -> None:
+        self.wordings = store.captions(episode)
+        changes = store.caption_changes(episode)
+        self.rows, self.texts = [row for row, _ in changes], [text for _, text in changes]
+
+    def at(self, row: int, rng: np.random.Generator) -> str | None:
+        """One caption of the row, or None if the episode has none."""
+        change = bisect_right(self.rows, row) - 1
+        options = self.wordings if change <= 0 else self.texts[change : change + 1]
+        return options[rng.integers(len(options))] if options else None

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from worldsim.model.layers import Block, rotation_in_time
 
-TEXT_LENGTH = 96  # bytes; longer text is cut (at a whole character)
+TEXT_LENGTH = 224  # bytes; longer text is cut (at a whole character)
 _PAD = 0
 
 
