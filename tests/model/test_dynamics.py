@@ -24,7 +24,9 @@ def dynamics() -> Dynamics:
     model = Dynamics(CONFIG)
     for parameter in model.parameters():  # zeros at the start of training hide what depends on what
         if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.2)
+            torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
+    for linear in (model.motion.whole, model.motion.parts):  # a wide flow over a picture of noise multiplies roundings
+        linear.weight.data *= 0.05
     return model.eval().requires_grad_(False)
 
 

@@ -79,3 +79,27 @@ def test_frames_that_are_not_known_do_not_matter() -> None:
         latents = torch.where(batch["known"][..., None, None, None], batch["latents"], value)
         losses.append(dynamics_loss(model, LAYOUT, ForcingConfig(), **(batch | {"latents": latents}))["loss"])
     torch.testing.assert_close(losses[0], losses[1])
+
+
+@pytest.mark.parametrize(("detail", "least", "most"), [(0.0, 0.0, 0.3), (3.0, 0.5, 1.0)])
+def test_what_cannot_be_foreseen_is_blurred_unless_detail_counts(detail: float, least: float, most: float) -> None:
+    """Every frame is new noise: the mean of all is blank, and 3 / 4 of the noise's deviation is what pays."""
+    torch.manual_seed(0)
+    model = Dynamics(CONFIG)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    mix = ForcingConfig(pure_noise=1.0, remembered=0.0, context=0.0, weight_floor=1.0, detail=detail)
+    for _ in range(150):
+        batch = batch_where_an_action_ends_all(16)
+        batch["latents"] = torch.randn(16, 4, 2, 2, 4)
+        optimizer.zero_grad()
+        dynamics_loss(model, LAYOUT, mix, **batch)["loss"].backward()
+        optimizer.step()
+    level = torch.ones(64, 4)
+    nothing = torch.zeros(64, 4, dtype=torch.bool)
+    with torch.no_grad():
+        made = model(
+            torch.randn(64, 4, 2, 2, 4), level, torch.zeros_like(level), torch.zeros(64, 4, 2), nothing,
+            model.encode_text(encode_bytes([None] * 64)), torch.zeros(64, 4, 2, 2, 4), nothing,
+        ).latents  # fmt: skip
+    spread = made.std((2, 3)).mean() / torch.randn(64, 4, 2, 2, 4).std((2, 3)).mean()
+    assert least <= spread <= most

@@ -3,7 +3,8 @@
 Every frame has its own noise level (diffusion forcing, arXiv 2407.01392), so the same network steps an environment,
 makes videos and fills gaps. Attention is factorised: inside a frame in every block, through time in every few blocks,
 with a mask that is causal (stepping, with a cache) or open (studio). In causal mode each frame also sees the clean
-latents of the frame before it, added to its input and as further keys of its spatial attention.
+latents of the frame before it: in its input, as further keys of its spatial attention, and moved by a flow that the
+network predicts half way (`worldsim.model.motion`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from worldsim.model.layers import (
     rotation_in_space,
     rotation_in_time,
 )
+from worldsim.model.motion import PLACE_FEATURES, Motion, place_features
 from worldsim.model.text import TextEncoder
 
 
@@ -197,6 +199,9 @@ class Dynamics(nn.Module):
         self.embed_before = Linear(9 * latent, channels)
         self.before_mlp = MLP(channels, 2)
         self.no_before = nn.Parameter(torch.zeros(channels))
+        self.embed_place = Linear(PLACE_FEATURES, channels, bias=False)
+        self.motion = Motion(latent, channels, condition)
+        self.embed_moved = Linear(latent, channels)
         self.registers = nn.Parameter(torch.randn(config.registers, channels) * 0.02)
         self.embed_level = Linear(64, condition)
         self.embed_step = Linear(64, condition)
@@ -224,9 +229,11 @@ class Dynamics(nn.Module):
         for module in (self.to_latent, self.heads, self.final_skip):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
-        # The untrained network repeats the frame before: half of every video does.
+        # The untrained network repeats the frame before.
         with torch.no_grad():
-            self.final_skip.bias[: self.config.latent_channels] = 0.7
+            self.final_skip.bias[: self.config.latent_channels] = 0.9
+        # Actions are small numbers. With a smaller weight they are faint in the condition, and were learned last.
+        nn.init.normal_(cast(Linear, self.embed_action[0]).weight)
         depth = (2 * self.config.layers) ** -0.5
         for block in self.typed_blocks:
             for name, parameter in block.named_parameters():
@@ -283,7 +290,6 @@ class Dynamics(nn.Module):
         flat = rearrange(noisy, "b t h w c -> (b t) (h w) c")
         if previous is None or has_previous is None:
             before = self.no_before.expand(batch * time, tokens, -1)
-            skip = torch.zeros_like(flat)
         else:
             there = rearrange(has_previous, "b t -> (b t) 1 1")
             patches = rearrange(neighbourhood(previous.flatten(0, 1)), "f h w c -> f (h w) c")
@@ -291,14 +297,16 @@ class Dynamics(nn.Module):
             before = torch.where(
                 there, before + self.before_mlp(F.rms_norm(before, before.shape[-1:], eps=1e-6)), self.no_before
             )
-            skip = torch.where(there, rearrange(previous, "b t h w c -> (b t) (h w) c"), 0)
 
         action = torch.where(has_action[..., None], self.embed_action(actions), self.no_action)
         features = (sinusoid(level, 64), sinusoid(step, 64))
         embedded = self.embed_level(features[0].to(flat.dtype)) + self.embed_step(features[1].to(flat.dtype))
         condition = self.condition((embedded + action).flatten(0, 1))
 
-        x = self.embed(flat) + before
+        # The input fades out as it becomes noise: the less it says, the less it can distract.
+        told = rearrange(1 - level, "b t -> (b t) 1 1").to(flat.dtype)
+        places = self.embed_place(place_features(height, width, flat.device).to(flat.dtype))
+        x = self.embed(flat * told) + before + places
         x = torch.cat([x, self.registers.expand(batch * time, -1, -1).to(x.dtype)], 1)
 
         rotation = rotation_in_space(height, width, head_dim, registers, x.device)
@@ -306,6 +314,7 @@ class Dynamics(nn.Module):
         in_time, mask = self._time(batch, time, tokens + registers, x.device, causal, cache)
 
         layer = text_layer = 0
+        moved: Tensor | None = None
         for block in self.typed_blocks:
             scale1, shift1, gate1, scale2, shift2, gate2 = block.modulation(condition)
             attended = block.spatial(modulate(x, scale1, shift1), before, rotation, rotation_before)
@@ -323,15 +332,26 @@ class Dynamics(nn.Module):
                 text_layer += 1
                 x = x + rearrange(read, "b (t n) c -> (b t) n c", t=time)
             x = x + (1 + gate2) * block.mlp(modulate(x, scale2, shift2))
+            if block.time is not None and moved is None:  # once it has looked back: speed shows in the past alone
+                moved = self._move(x[:, :tokens], condition, previous, has_previous)
+                x = torch.cat([x[:, :tokens] + self.embed_moved(moved), x[:, tokens:]], 1)
         if cache is not None:
             cache.count += remember
 
         scale, shift = self.final(condition)
         x = modulate(x, scale, shift)
         keep_before, keep_noisy = self.final_skip(condition)[:, None].chunk(2, -1)
-        latents = self.to_latent(x[:, :tokens]) + keep_before * skip + keep_noisy * flat
+        assert moved is not None, "some block attends through time"
+        latents = self.to_latent(x[:, :tokens]) + keep_before * moved + keep_noisy * flat
         heads = rearrange(self.heads(x[:, tokens:].flatten(1)), "(b t) o -> b t o", b=batch)
         return Prediction(latents.reshape(noisy.shape), heads[..., 0], heads[..., 1], heads[..., 2:])
+
+    def _move(self, x: Tensor, condition: Tensor, previous: Tensor | None, has_previous: Tensor | None) -> Tensor:
+        """The frame before, moved, (frames, tokens, C); zero where there is none."""
+        if previous is None or has_previous is None:
+            return x.new_zeros(*x.shape[:2], self.config.latent_channels)
+        moved = self.motion(F.rms_norm(x, x.shape[-1:], eps=1e-6), condition, previous.flatten(0, 1))
+        return torch.where(rearrange(has_previous, "b t -> (b t) 1 1"), moved.flatten(1, 2), 0)
 
     def _time(
         self, batch: int, time: int, tokens: int, device: torch.device, causal: bool, cache: Cache | None

@@ -199,6 +199,8 @@ def _train_dynamics(
     dynamics = Dynamics(config).to(device)
     if base is not None:
         _take_over(dynamics, base.dynamics)
+    else:
+        dynamics.motion.start_from(tokenizer)
 
     mixes = [_forcing(recipe, phase) for phase in recipe.dynamics_phases]
     mix = mixes[-1]  # of the phase in progress; of the last one when all are finished

@@ -1,0 +1,81 @@
+"""The flow: what stands still stays, what moves arrives, and pictures of any size have the same places."""
+
+import pytest
+import torch
+
+from worldsim.model.motion import POINTS, Motion, place_features
+from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
+
+GRID = (3, 4)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """Fitted to smooth pictures, which 64 components hold almost completely."""
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(TokenizerConfig(channels=64, layers=1, fine_channels=64, fine_layers=1))
+    tokenizer.fit(pictures(64))
+    return tokenizer.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def motion(tokenizer: Tokenizer) -> Motion:
+    motion = Motion(64, 32, 16)
+    motion.start_from(tokenizer)
+    return motion.requires_grad_(False)
+
+
+def pictures(count: int) -> torch.Tensor:
+    """Sums of slow waves, uint8 (count, 48, 64, 3)."""
+    y, x = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing="ij")
+    frequency, phase = 0.25 * torch.randn(2, count, 3, 4, 1, 1), 6.3 * torch.rand(count, 3, 4, 1, 1)
+    waves = torch.sin(frequency[0] * x + frequency[1] * y + phase).mean(2)
+    return ((waves + 1) * 127.5).byte().permute(0, 2, 3, 1)
+
+
+def still(frames: int) -> torch.Tensor:
+    return torch.zeros(frames, GRID[0] * POINTS, GRID[1] * POINTS, 2)
+
+
+def test_without_flow_nothing_changes(motion: Motion, tokenizer: Tokenizer) -> None:
+    latents = tokenizer.encode(pictures(3))
+    torch.testing.assert_close(motion.move(latents, still(3)), latents, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(16, 0), (0, -16), (-32, 16)])
+def test_a_flow_by_whole_tokens_is_a_shift_by_tokens(motion: Motion, tokenizer: Tokenizer, dx: int, dy: int) -> None:
+    latents = tokenizer.encode(pictures(2))
+    moved = motion.move(latents, still(2) + torch.tensor([dx, dy]))
+    for row in range(GRID[0]):
+        for column in range(GRID[1]):
+            source_row, source_column = row + dy // 16, column + dx // 16
+            if 0 <= source_row < GRID[0] and 0 <= source_column < GRID[1]:
+                expected = latents[:, source_row, source_column]
+                torch.testing.assert_close(moved[:, row, column], expected, atol=1e-3, rtol=1e-3)
+
+
+def test_a_flow_by_pixels_shifts_the_picture_by_pixels(motion: Motion, tokenizer: Tokenizer) -> None:
+    frames = pictures(4)
+    right, below = 5, 3
+    moved = motion.move(tokenizer.encode(frames), still(4) + torch.tensor([right, below]))
+    shown = tokenizer.decode(moved)[:, : 48 - below, : 64 - right]
+    expected = frames[:, below:, right:].float() / 255
+    unmoved = (frames[:, : 48 - below, : 64 - right].float() / 255 - expected).square().mean()
+    assert (shown - expected).square().mean() < 0.1 * unmoved
+
+
+def test_the_flow_is_learned_from_both_its_parts(motion: Motion, tokenizer: Tokenizer) -> None:
+    latents = tokenizer.encode(pictures(2))
+    ours = Motion(64, 32, 16)
+    ours.start_from(tokenizer)
+    tokens, condition = torch.randn(2, 12, 32), torch.randn(2, 16)
+    ours(tokens, condition, latents).square().sum().backward()
+    for name, parameter in ours.named_parameters():
+        assert (parameter.grad is None) == name.startswith("draw"), name
+        assert parameter.grad is None or parameter.grad.abs().sum() > 0, name
+
+
+def test_places_count_from_the_middle_in_heights() -> None:
+    small = place_features(2, 4, torch.device("cpu")).view(2, 4, -1)
+    large = place_features(6, 12, torch.device("cpu")).view(6, 12, -1)
+    torch.testing.assert_close(small, large[1::3, 1::3])

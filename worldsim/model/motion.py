@@ -1,0 +1,103 @@
+"""Motion: the frame before, moved by a learned flow to where its things are now.
+
+A shift of the picture by part of a token is a hard function of its latents and an easy one of its pixels. So the flow
+is predicted from tokens, and applied to a picture: latents are drawn with the tokenizer's linear inverse, every pixel
+is looked up where the flow points (as in spatial transformers, arXiv 1506.02025), and the result is read back.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from worldsim.model import PATCH
+from worldsim.model.layers import Linear
+from worldsim.model.tokenizer import Tokenizer
+
+POINTS = 4  # the flow is given at 4x4 points of every token, and between them bilinearly
+_REACH = 8.0  # pixels of an output of 1: a shift is learned as fast as a change of colour
+_PIXELS = PATCH * PATCH * 3
+
+
+def place_features(height: int, width: int, device: torch.device) -> Tensor:
+    """Where in the picture each cell of a grid lies, (height * width, 20) in float32.
+
+    In units of half the picture's height from its middle: what a camera's turn does to a cell depends on where it is,
+    and larger pictures of the same field of view have more cells.
+    """
+    y = (2 * torch.arange(height, device=device) + 1 - height) / height
+    x = (2 * torch.arange(width, device=device) + 1 - width) / height
+    places = torch.stack(torch.broadcast_tensors(x, y[:, None]), -1).flatten(0, 1)
+    angles = (places[..., None] * torch.tensor([0.25, 0.5, 1.0, 2.0], device=device) * torch.pi).flatten(1)
+    squares = torch.stack([places[:, 0] ** 2, places[:, 1] ** 2, places[:, 0] * places[:, 1]], -1)
+    return torch.cat([angles.cos(), angles.sin(), squares, torch.ones_like(squares[:, :1])], -1)
+
+
+PLACE_FEATURES = 20
+
+
+class Motion(nn.Module):
+    """Predicts the flow and applies it to latents of `latent` channels.
+
+    The flow is the sum of two: a smooth one of the whole picture, which the frame's condition decides (a turn of the
+    camera is that), and one of each token.
+    """
+
+    def __init__(self, latent: int, channels: int, condition: int) -> None:
+        super().__init__()
+        self.draw = Linear(latent, _PIXELS).requires_grad_(False)  # a gradient through it would cost too much
+        self.read = Linear(_PIXELS, latent)
+        self.whole = Linear(condition, 2 * PLACE_FEATURES)
+        self.parts = Linear(channels, 2 * POINTS * POINTS)
+        for linear in (self.whole, self.parts):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    @torch.no_grad()
+    def start_from(self, tokenizer: Tokenizer) -> None:
+        """Draw as the tokenizer's linear part does; read likewise, to begin with."""
+        self.draw.weight.copy_(tokenizer.synthesis.T)
+        self.draw.bias.copy_(tokenizer.mean)
+        self.read.weight.copy_(tokenizer.analysis.T)
+        self.read.bias.copy_(-(tokenizer.mean @ tokenizer.analysis))
+
+    def forward(self, tokens: Tensor, condition: Tensor, previous: Tensor) -> Tensor:
+        """The latents (frames, h, w, C) of the frame before, `previous`, moved.
+
+        tokens (frames, h * w, channels), normalised; condition (frames, condition).
+        """
+        return self.move(previous, self.flow(tokens, condition, *previous.shape[1:3]))
+
+    def flow(self, tokens: Tensor, condition: Tensor, height: int, width: int) -> Tensor:
+        """How far to the right and below of each point lies what is seen there now: (frames, 4 h, 4 w, 2) in pixels."""
+        parts = rearrange(self.parts(tokens), "f (h w) (p q c) -> f (h p) (w q) c", h=height, p=POINTS, q=POINTS)
+        places = place_features(height * POINTS, width * POINTS, tokens.device)
+        # Written as a sum, because a batched product rounds differently for one lane and for many.
+        weights = rearrange(self.whole(condition).float(), "f (c k) -> f 1 c k", c=2)
+        whole = (weights * places[None, :, None]).sum(-1)
+        return _REACH * (parts.float() + whole.view_as(parts))
+
+    def move(self, latents: Tensor, flow: Tensor) -> Tensor:
+        """Latents (frames, h, w, C) looked up where the flow (frames, 4 h, 4 w, 2) points; beyond the edge, at it."""
+        height, width = latents.shape[1:3]
+        with torch.no_grad():
+            drawn = rearrange(
+                self.draw(latents).float(), "f h w (p q c) -> f c (h p) (w q)", p=PATCH, q=PATCH
+            ).contiguous()
+        # Places in float32, and from -1 to 1 across the picture, as grid_sample wants them.
+        extent = flow.new_tensor([PATCH * width / 2, PATCH * height / 2])
+        offset = rearrange(flow / extent, "f h w c -> f c h w")
+        offset = F.interpolate(offset, scale_factor=PATCH // POINTS, mode="bilinear", align_corners=False)
+        place = rearrange(offset, "f c h w -> f h w c") + pixel_places(height * PATCH, width * PATCH, flow.device)
+        moved = F.grid_sample(drawn, place, mode="bilinear", padding_mode="border", align_corners=False)
+        patches = rearrange(moved, "f c (h p) (w q) -> f h w (p q c)", p=PATCH, q=PATCH)
+        return self.read(patches.to(latents.dtype))
+
+
+def pixel_places(height: int, width: int, device: torch.device) -> Tensor:
+    """The middle of every pixel, (height, width, 2): x and y, from -1 to 1 across the picture."""
+    x = (2 * torch.arange(width, device=device) + 1) / width - 1
+    y = (2 * torch.arange(height, device=device) + 1) / height - 1
+    return torch.stack(torch.broadcast_tensors(x, y[:, None]), -1)
