@@ -38,6 +38,7 @@ class ForcingConfig(BaseModel):
     shortcut: float = Field(default=0.0, ge=0, le=1, description="share of the clips of a batch with bootstrap targets")
     shortcut_steps: int = Field(default=4, description="most denoising steps that bootstrap targets are made for")
     weight_floor: float = Field(default=0.5, description="loss weight of pure noise; that of a clean frame is 1")
+    detail: float = Field(default=0.0, ge=0, description="weight of the error in how much the tokens of a frame vary")
     policy_weight: float = 0.02
     head_weight: float = 0.1
 
@@ -141,7 +142,10 @@ def dynamics_loss(
 
     error = (prediction.latents.float() - target.float()).square().mean((2, 3, 4))
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
-    flow = (weight * error * known).mean()
+    # What cannot be foreseen, the mean of all futures has no trace of: the squared error alone ends in a blur. Of a
+    # part with deviation s that is all chance, it now pays to show detail / (1 + detail) * s.
+    blandness = (_spread(prediction.latents) - _spread(target)).square().mean(-1)
+    flow = (weight * (error + config.detail * blandness) * known).mean()
     policy = ((1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
     reward = F.mse_loss(prediction.reward[:, 1:].float(), rewards[:, :-1])
     end = F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1])
@@ -152,6 +156,11 @@ def dynamics_loss(
         "from_noise": ((error * starts).sum() / starts.sum().clamp_min(1)).detach(),
         "policy": policy.detach(),
     }
+
+
+def _spread(latents: Tensor) -> Tensor:
+    """The deviation of each channel over the tokens of a frame: (batch, time, h, w, C) to (batch, time, C)."""
+    return (latents.float().var((2, 3), unbiased=False) + 1e-4).sqrt()
 
 
 def _two_half_steps(
