@@ -75,7 +75,7 @@ def test_an_action_space_that_does_not_fit_the_weights_is_told(copy: Path) -> No
     ("content", "message"),
     [
         ("{", "spec.json is not a World's spec"),
-        ('{"format": 1, "speck": 2}', "speck"),
+        ('{"format": 2, "speck": 2}', "speck"),
         ("\udcff", "not a World's spec"),
     ],
 )
@@ -86,9 +86,14 @@ def test_a_broken_spec_names_the_file_and_the_field(copy: Path, content: str, me
 
 
 def test_a_world_of_another_format_is_refused(copy: Path) -> None:
-    edit(copy, format=99)
-    with pytest.raises(ValueError, match="a World of format 99; this version of worldsim reads format 1"):
+    edit(copy, format=99, unheard_of="then")
+    with pytest.raises(ValueError, match="a World of format 99; this version of worldsim reads format 2"):
         worldsim.load(copy, device="cpu")
+
+
+@pytest.mark.parametrize("name", available_worlds())
+def test_what_ships_can_be_loaded(name: str) -> None:
+    assert worldsim.load(name, device="cpu").spec.name == name
 
 
 @pytest.mark.parametrize("content", [b"", b"not tensors at all", b"\xff" * 64])

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".tmp"  # how the names of files end that are being written; those left behind by a kill mean nothing
-# Who needs the space and what to do about it, for `free_space_or_error`.
-RECORDING = "the recording", "record fewer frames, or choose a directory on another disk"
 _RESERVE = 64 << 20  # bytes left free for everything else on the disk
 
 
@@ -22,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Readers, and a later run after a kill, never see half of a file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}{TEMPORARY}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -30,6 +28,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what a kill left behind of earlier attempts to write `path`; nobody may be writing it now."""
+    for leftover in path.parent.glob(f".{path.name}.*{TEMPORARY}"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -43,10 +47,11 @@ def free_space_or_error(directory: Path, needed: int, what: str, advice: str) ->
 
     what: who needs them, as the message begins. advice: what to do about it.
     """
-    free = shutil.disk_usage(directory).free - _RESERVE
+    free = max(shutil.disk_usage(directory).free - _RESERVE, 0)
     if needed > free:
+        unit, size = ("GB", 1e9) if needed >= 1e9 else ("MB", 1e6)
         raise OSError(
             errno.ENOSPC,
-            f"{what} needs {needed / 1e9:.1f} GB more in {directory}, but only {max(free, 0) / 1e9:.1f} GB can "
-            f"be used there; {advice}",
+            f"{what} needs {needed / size:.1f} {unit} more in {directory}, but only {free / size:.1f} {unit} can be "
+            f"used there; {advice}",
         )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from worldsim.simulation import Simulation
 
 WORLDS = Path(__file__).parent / "worlds"
-FORMAT = 1
+FORMAT = 2  # 2: the dynamics move the frame before by a flow, and read longer text
 _WEIGHTS, _SPEC = "weights.safetensors", "spec.json"
 
 
@@ -113,8 +113,11 @@ class World:
         # What is zero before training is random here, so that every input matters to what is shown.
         nn.init.orthogonal_(tokens.analysis)
         tokens.synthesis.copy_(tokens.analysis.T)
+        dynamics.motion.start_from(tokens)
         for layer in (dynamics.to_latent, dynamics.heads, *(b.modulation.linear for b in dynamics.typed_blocks)):
             nn.init.normal_(layer.weight, std=0.2)
+        for layer in (dynamics.motion.whole, dynamics.motion.parts):
+            nn.init.normal_(layer.weight, std=0.02)  # some pixels; more would make chaos of what is noise already
         time = min(spec.context_length, 8)
         shape = (starts, time, spec.size[0] // PATCH, spec.size[1] // PATCH, channels)
         actions = torch.zeros(starts, time - 1, spec.action_dim)
@@ -208,11 +211,13 @@ def load(name_or_path: str | Path, device: str = "auto", dtype: str | torch.dtyp
 @lru_cache(maxsize=4)
 def _load(path: Path, changed: int, device: torch.device, dtype: torch.dtype) -> World:
     try:
-        file = WorldFile.model_validate_json((path / _SPEC).read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
+        content = json.loads((path / _SPEC).read_text(encoding="utf-8"))
+        # First of all, because the other fields of another format may be others.
+        if isinstance(content, dict) and (found := content.get("format", FORMAT)) != FORMAT:
+            raise ValueError(f"{path} is a World of format {found}; this version of worldsim reads format {FORMAT}")
+        file = WorldFile.model_validate(content)
+    except (ValidationError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path / _SPEC} is not a World's spec: {error}") from None
-    if file.format != FORMAT:
-        raise ValueError(f"{path} is a World of format {file.format}; this version of worldsim reads format {FORMAT}")
     tensors, _ = load_tensors(path / _WEIGHTS)
     with torch.device("meta"):
         tokenizer, dynamics = Tokenizer(file.tokenizer), Dynamics(file.dynamics)

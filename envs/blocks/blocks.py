@@ -16,7 +16,7 @@ BLOCK_ID: dict[str, int] = {name: index for index, name in enumerate(BLOCK_NAMES
 AIR, GRASS, DIRT, STONE, SAND, WATER, WOOD, LEAVES, PLANKS, COBBLESTONE = range(10)
 SNOW, ICE, GLASS, BRICK, CACTUS, FLOWER, WOOL = range(10, len(BLOCK_NAMES))
 
-# The binary keys of the action space, in its order; pairs of neighbours exclude each other.
+# The binary keys of the action space, in its order.
 KEYS: tuple[str, ...] = ("forward", "back", "left", "right", "jump", "sneak", "break", "place")
 CAMERA_LIMIT = 10.0  # degrees a tick
 

@@ -12,7 +12,6 @@ GRID = (3, 4)
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     """Fitted to smooth pictures, which 64 components hold almost completely."""
-    torch.manual_seed(0)
     tokenizer = Tokenizer(TokenizerConfig(channels=64, layers=1, fine_channels=64, fine_layers=1))
     tokenizer.fit(pictures(64))
     return tokenizer.eval().requires_grad_(False)
@@ -27,6 +26,7 @@ def motion(tokenizer: Tokenizer) -> Motion:
 
 def pictures(count: int) -> torch.Tensor:
     """Sums of slow waves, uint8 (count, 48, 64, 3)."""
+    torch.manual_seed(count)
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing="ij")
     frequency, phase = 0.25 * torch.randn(2, count, 3, 4, 1, 1), 6.3 * torch.rand(count, 3, 4, 1, 1)
     waves = torch.sin(frequency[0] * x + frequency[1] * y + phase).mean(2)
@@ -64,13 +64,44 @@ def test_a_flow_by_pixels_shifts_the_picture_by_pixels(motion: Motion, tokenizer
     assert (shown - expected).square().mean() < 0.1 * unmoved
 
 
-def test_the_flow_is_learned_from_both_its_parts(motion: Motion, tokenizer: Tokenizer) -> None:
+def flat_motion() -> Motion:
+    """All weights of the flow 0, to set some."""
+    motion = Motion(64, 32, 16).requires_grad_(False)
+    for linear in (motion.whole, motion.parts):
+        linear.weight.zero_()
+        linear.bias.zero_()
+    return motion
+
+
+def test_a_token_moves_its_own_points() -> None:
+    motion = flat_motion()
+    motion.parts.weight.view(POINTS, POINTS, 2, 32)[1, 3, 0, 0] = 2.0  # row 1, column 3 of a token, to the right
+    tokens = torch.zeros(1, 12, 32)
+    tokens[0, 1 * GRID[1] + 2, 0] = 1.0  # the token in row 1, column 2
+    flow = motion.flow(tokens, torch.zeros(1, 16), *GRID)
+    assert flow.shape == (1, GRID[0] * POINTS, GRID[1] * POINTS, 2)
+    assert flow.nonzero().tolist() == [[0, POINTS + 1, 2 * POINTS + 3, 0]]
+    assert flow.max() == pytest.approx(2.0 * 0.1 * 48), "in tenths of the height"
+
+
+def test_the_condition_moves_the_whole_picture_whatever_its_size() -> None:
+    motion = flat_motion()
+    torch.manual_seed(0)
+    motion.whole.weight.normal_()
+    condition = torch.randn(2, 16)
+    small = motion.flow(torch.zeros(2, 8, 32), condition, 2, 4)
+    large = motion.flow(torch.zeros(2, 72, 32), condition, 6, 12)
+    assert small.std() > 1
+    torch.testing.assert_close(3 * small, large[:, 1::3, 1::3], rtol=1e-4, atol=1e-3)
+
+
+def test_the_flow_gets_gradients_through_both_its_parts(tokenizer: Tokenizer) -> None:
+    motion = Motion(64, 32, 16)
+    motion.start_from(tokenizer)
     latents = tokenizer.encode(pictures(2))
-    ours = Motion(64, 32, 16)
-    ours.start_from(tokenizer)
     tokens, condition = torch.randn(2, 12, 32), torch.randn(2, 16)
-    ours(tokens, condition, latents).square().sum().backward()
-    for name, parameter in ours.named_parameters():
+    motion(tokens, condition, latents).square().sum().backward()
+    for name, parameter in motion.named_parameters():
         assert (parameter.grad is None) == name.startswith("draw"), name
         assert parameter.grad is None or parameter.grad.abs().sum() > 0, name
 

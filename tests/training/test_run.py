@@ -124,7 +124,7 @@ def test_a_training_can_begin_with_a_world(tmp_path: Path) -> None:
         ours, theirs = getattr(one, part).state_dict(), getattr(two, part).state_dict()
         for key in ours:
             torch.testing.assert_close(ours[key], theirs[key], atol=1e-2, rtol=1e-2)
-    other = recipe.model_copy(update={"dynamics": recipe.dynamics.model_copy(update={"layers": 2})})
+    other = recipe.model_copy(update={"dynamics": recipe.dynamics.model_copy(update={"layers": 4})})
     with pytest.raises(ValueError, match="has other sizes than the recipe"):
         train(other, tmp_path / "third", init=str(first), show=False)
 
@@ -162,6 +162,11 @@ def test_a_recipe_from_a_file(tmp_path: Path, quick: Recipe) -> None:
     path.write_text(quick.model_dump_json().replace('"frames"', '"flames"'))
     with pytest.raises(ValueError, match="flames"):
         load_recipe(str(path))
+
+
+def test_sizes_that_cannot_work_are_told_at_once(quick: Recipe) -> None:
+    with pytest.raises(ValueError, match="no block would attend through time"):
+        Recipe.model_validate(quick.model_dump() | {"dynamics": {"layers": 2, "time_every": 3}})
 
 
 def test_training_needs_no_video_library_and_no_window() -> None:

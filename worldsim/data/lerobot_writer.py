@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from worldsim.data import lerobot, manifest
 from worldsim.data.episodes import EnvFacts, Episode, RecordSettings
 from worldsim.data.video import count_frames, write_video
-from worldsim.files import RECORDING, TEMPORARY, free_space_or_error, replacing, write_atomically
+from worldsim.files import TEMPORARY, replacing, write_atomically
 
 _FRAMES_A_FILE = 2048
 _COMPRESSION = 0.25  # bytes of video for a byte of frames in block worlds: a guess for the space that is needed
@@ -67,7 +67,7 @@ class DatasetWriter:
                 todo.append(number)
                 rows += wanted_rows
         height, width = self.facts.size
-        free_space_or_error(self.directory, int(rows * height * width * 3 * _COMPRESSION), *RECORDING)
+        manifest.room_or_error(self.directory, int(rows * height * width * 3 * _COMPRESSION))
         write_atomically(path, json.dumps(wanted, indent=1))
         self._write_tasks()
         return todo

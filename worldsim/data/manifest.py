@@ -1,4 +1,7 @@
-"""The JSON file in a recording that says how it was made: what decides whether a recording can be continued."""
+"""What all kinds of recordings have: a JSON file that says how they were made, and a need for room on the disk.
+
+The file decides whether a recording can be continued.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from worldsim.data.episodes import EnvFacts, RecordSettings
+from worldsim.files import free_space_or_error
 
 VERSION = 1
 _SETTINGS = ("env_id", "env_kwargs", "policy", "seed", "episode_frames")
@@ -21,6 +25,12 @@ def describe(kind: str, settings: RecordSettings, facts: EnvFacts) -> dict[str, 
         return json.loads(json.dumps(manifest))
     except TypeError as error:
         raise ValueError(f"env_kwargs must be plain JSON values to be recorded: {error}") from error
+
+
+def room_or_error(directory: Path, needed: int) -> None:
+    """OSError (ENOSPC) if the disk of `directory` has no room for `needed` bytes more of a recording."""
+    advice = "record fewer frames, or choose a directory on another disk"
+    free_space_or_error(directory, needed, "the recording", advice)
 
 
 def load(path: Path, kind: str, name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from worldsim.data import manifest
 from worldsim.data.episodes import EnvFacts, Episode, RecordSettings
-from worldsim.files import RECORDING, TEMPORARY, free_space_or_error, write_atomically
+from worldsim.files import TEMPORARY, write_atomically
 
 KIND, NAME = "worldsim-frames", "frame store"
 _TERMINATED, _TRUNCATED = 1, 2
@@ -168,7 +168,7 @@ class StoreWriter:
             have = path.stat().st_size if path.exists() else 0
             finished = {slot: lines for slot, lines in finished.items() if (slot + 1) * slot_bytes <= have}
             sizes[path] = have, max(have, slots * slot_bytes)
-        free_space_or_error(self.directory, sum(new - old for old, new in sizes.values()), *RECORDING)
+        manifest.room_or_error(self.directory, sum(new - old for old, new in sizes.values()))
         for leftover in self.directory.glob(f".*{TEMPORARY}"):
             leftover.unlink(missing_ok=True)
         # Before the arrays grow: a kill while they do then leaves a store that is known as one, and whose slots that

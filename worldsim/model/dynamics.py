@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from worldsim.model.layers import (
@@ -51,6 +51,14 @@ class DynamicsConfig(BaseModel):
     condition_channels: int = 256
     text_channels: int = 128
     text_layers: int = 2
+
+    @model_validator(mode="after")
+    def _looks_back(self) -> Self:
+        if self.layers < self.time_every:
+            raise ValueError(
+                f"no block would attend through time: there are {self.layers} layers and time_every is {self.time_every}"
+            )
+        return self
 
 
 @dataclass
@@ -215,8 +223,8 @@ class Dynamics(nn.Module):
             for i in range(config.layers)
         )
         self.final = Conditioned(condition, channels, 2)
-        self.final_skip = Linear(condition, 2 * latent)
-        self.to_latent = Linear(channels, latent)
+        self.keep_noisy = Linear(condition, latent)
+        self.to_latent = Linear(channels, 2 * latent)
         self.heads = Linear(config.registers * channels, 2 + config.policy_logits)
         self._initialise()
 
@@ -226,12 +234,9 @@ class Dynamics(nn.Module):
         return cast(list[DynamicsBlock], self.blocks)
 
     def _initialise(self) -> None:
-        for module in (self.to_latent, self.heads, self.final_skip):
+        for module in (self.to_latent, self.heads, self.keep_noisy):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
-        # The untrained network repeats the frame before.
-        with torch.no_grad():
-            self.final_skip.bias[: self.config.latent_channels] = 0.9
         # Actions are small numbers. With a smaller weight they are faint in the condition, and were learned last.
         nn.init.normal_(cast(Linear, self.embed_action[0]).weight)
         depth = (2 * self.config.layers) ** -0.5
@@ -340,9 +345,10 @@ class Dynamics(nn.Module):
 
         scale, shift = self.final(condition)
         x = modulate(x, scale, shift)
-        keep_before, keep_noisy = self.final_skip(condition)[:, None].chunk(2, -1)
         assert moved is not None, "some block attends through time"
-        latents = self.to_latent(x[:, :tokens]) + keep_before * moved + keep_noisy * flat
+        # Untrained, it repeats the frame before; a token decides how much of that it keeps, and what comes to it.
+        scale, added = self.to_latent(x[:, :tokens]).chunk(2, -1)
+        latents = (1 + scale) * moved + added + self.keep_noisy(condition)[:, None] * flat
         heads = rearrange(self.heads(x[:, tokens:].flatten(1)), "(b t) o -> b t o", b=batch)
         return Prediction(latents.reshape(noisy.shape), heads[..., 0], heads[..., 1], heads[..., 2:])
 

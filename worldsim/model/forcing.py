@@ -38,7 +38,7 @@ class ForcingConfig(BaseModel):
     shortcut: float = Field(default=0.0, ge=0, le=1, description="share of the clips of a batch with bootstrap targets")
     shortcut_steps: int = Field(default=4, description="most denoising steps that bootstrap targets are made for")
     weight_floor: float = Field(default=0.5, description="loss weight of pure noise; that of a clean frame is 1")
-    detail: float = Field(default=0.0, ge=0, description="weight of the error in how much the tokens of a frame vary")
+    detail: float = Field(default=0.0, ge=0, description="weight of the error in a frame's contrast, against blur")
     policy_weight: float = 0.02
     head_weight: float = 0.1
 
@@ -142,17 +142,20 @@ def dynamics_loss(
 
     error = (prediction.latents.float() - target.float()).square().mean((2, 3, 4))
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
-    # What cannot be foreseen, the mean of all futures has no trace of: the squared error alone ends in a blur. Of a
-    # part with deviation s that is all chance, it now pays to show detail / (1 + detail) * s.
+    flow = (weight * error * known).mean()
+    # Of what cannot be foreseen the mean of all futures has no trace: the squared error alone ends in a blur. So the
+    # contrast of what is predicted is pulled up to that of the truth. Where nothing can be foreseen, it pays to show
+    # detail / (1 + detail) of the truth's deviation; where half of the variance can be, to overdraw that by 1.3.
     blandness = (_spread(prediction.latents) - _spread(target)).square().mean(-1)
-    flow = (weight * (error + config.detail * blandness) * known).mean()
+    contrast = (weight * blandness * known).mean()
     policy = ((1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
     reward = F.mse_loss(prediction.reward[:, 1:].float(), rewards[:, :-1])
     end = F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1])
     starts = (level > 0.99) & has_before & (step == 0) & known
     return {
-        "loss": flow + config.policy_weight * policy + config.head_weight * (reward + end),
+        "loss": flow + config.detail * contrast + config.policy_weight * policy + config.head_weight * (reward + end),
         "flow": flow.detach(),
+        "contrast": contrast.detach(),
         "from_noise": ((error * starts).sum() / starts.sum().clamp_min(1)).detach(),
         "policy": policy.detach(),
     }

@@ -17,7 +17,7 @@ from worldsim.model.layers import Linear
 from worldsim.model.tokenizer import Tokenizer
 
 POINTS = 4  # the flow is given at 4x4 points of every token, and between them bilinearly
-_REACH = 8.0  # pixels of an output of 1: a shift is learned as fast as a change of colour
+_REACH = 0.1  # an output of 1 moves by this share of the height: a shift is learned as fast as a change of colour
 _PIXELS = PATCH * PATCH * 3
 
 
@@ -47,7 +47,7 @@ class Motion(nn.Module):
 
     def __init__(self, latent: int, channels: int, condition: int) -> None:
         super().__init__()
-        self.draw = Linear(latent, _PIXELS).requires_grad_(False)  # a gradient through it would cost too much
+        self.draw = Linear(latent, _PIXELS, bias=False)  # not trained: a gradient through it would cost too much
         self.read = Linear(_PIXELS, latent)
         self.whole = Linear(condition, 2 * PLACE_FEATURES)
         self.parts = Linear(channels, 2 * POINTS * POINTS)
@@ -57,11 +57,10 @@ class Motion(nn.Module):
 
     @torch.no_grad()
     def start_from(self, tokenizer: Tokenizer) -> None:
-        """Draw as the tokenizer's linear part does; read likewise, to begin with."""
+        """Draw as the tokenizer's linear part does, without the mean picture; read likewise, to begin with."""
         self.draw.weight.copy_(tokenizer.synthesis.T)
-        self.draw.bias.copy_(tokenizer.mean)
         self.read.weight.copy_(tokenizer.analysis.T)
-        self.read.bias.copy_(-(tokenizer.mean @ tokenizer.analysis))
+        self.read.bias.zero_()
 
     def forward(self, tokens: Tensor, condition: Tensor, previous: Tensor) -> Tensor:
         """The latents (frames, h, w, C) of the frame before, `previous`, moved.
@@ -77,7 +76,7 @@ class Motion(nn.Module):
         # Written as a sum, because a batched product rounds differently for one lane and for many.
         weights = rearrange(self.whole(condition).float(), "f (c k) -> f 1 c k", c=2)
         whole = (weights * places[None, :, None]).sum(-1)
-        return _REACH * (parts.float() + whole.view_as(parts))
+        return _REACH * PATCH * height * (parts.float() + whole.view_as(parts))
 
     def move(self, latents: Tensor, flow: Tensor) -> Tensor:
         """Latents (frames, h, w, C) looked up where the flow (frames, 4 h, 4 w, 2) points; beyond the edge, at it."""
@@ -86,12 +85,13 @@ class Motion(nn.Module):
             drawn = rearrange(
                 self.draw(latents).float(), "f h w (p q c) -> f c (h p) (w q)", p=PATCH, q=PATCH
             ).contiguous()
-        # Places in float32, and from -1 to 1 across the picture, as grid_sample wants them.
+        # Bicubic, because what is looked up again and again would blur away. Places in float32, and from -1 to 1 across
+        # the picture, as grid_sample wants them.
         extent = flow.new_tensor([PATCH * width / 2, PATCH * height / 2])
         offset = rearrange(flow / extent, "f h w c -> f c h w")
         offset = F.interpolate(offset, scale_factor=PATCH // POINTS, mode="bilinear", align_corners=False)
         place = rearrange(offset, "f c h w -> f h w c") + pixel_places(height * PATCH, width * PATCH, flow.device)
-        moved = F.grid_sample(drawn, place, mode="bilinear", padding_mode="border", align_corners=False)
+        moved = F.grid_sample(drawn, place, mode="bicubic", padding_mode="border", align_corners=False)
         patches = rearrange(moved, "f c (h p) (w q) -> f h w (p q c)", p=PATCH, q=PATCH)
         return self.read(patches.to(latents.dtype))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from worldsim.model.dynamics import DynamicsConfig
 from worldsim.model.forcing import ForcingConfig
 from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.training.loop import Phase
@@ -23,6 +24,11 @@ class DynamicsSizes(BaseModel):
     text_every: int = 3
     condition_channels: int = 256
     text_channels: int = 128
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        DynamicsConfig(**self.model_dump(), action_dim=1, policy_logits=1)  # now, and not after the recording
+        return self
 
 
 class Recipe(BaseModel):

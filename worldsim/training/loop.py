@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from worldsim.checkpoint import load_tensors, save_tensors
+from worldsim.files import clear_leftovers
 from worldsim.machine import matmul_flops
 
 Batch = dict[str, Tensor]
@@ -223,6 +224,7 @@ class Training:
 
     def resume(self) -> None:
         """Take up the checkpoint if there is one; ValueError if it does not fit the module."""
+        clear_leftovers(self.path)
         if not self.path.exists():
             return
         tensors, facts = load_tensors(self.path, self.device)

@@ -20,7 +20,7 @@ from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.data.batches import Batch, clip_batches, encode_store, frame_batches
 from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
-from worldsim.files import free_space_or_error, replacing
+from worldsim.files import clear_leftovers, free_space_or_error, replacing
 from worldsim.machine import pick_device
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, dynamics_loss
@@ -138,6 +138,7 @@ def _encode(tokenizer: Tokenizer, store: FrameStore, out: Path, device: torch.de
     height, width = store.size
     shape = (len(store.frames), height // 16, width // 16, tokenizer.config.latent_channels)
     if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
+        clear_leftovers(path)
         # A full disk under a memory map would be a crash.
         free_space_or_error(out, 2 * int(np.prod(shape)), "encoding", "free some space, or record fewer frames")
         bar = tqdm(total=shape[0], unit=" frames", desc="encoding", disable=not show)
