@@ -56,7 +56,7 @@ class DynamicsConfig(BaseModel):
     def _looks_back(self) -> Self:
         if self.layers < self.time_every:
             raise ValueError(
-                f"no block would attend through time: there are {self.layers} layers and time_every is {self.time_every}"
+                f"no block would attend through time: {self.layers} layers, and time_every is {self.time_every}"
             )
         return self
 
