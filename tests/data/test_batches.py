@@ -64,10 +64,33 @@ class Told:
         return ["a hill", "the hill"]
 
     def caption_changes(self, episode: int) -> list[tuple[int, str]]:
-        return [(0, "hill"), (5, "lake"), (9, "hut")]
+        return [(0, "hill"), (5, "lake"), (9, "hill"), (12, "hut")]
 
 
-def test_a_clip_is_described_as_it_is_where_it_begins() -> None:
+class Silent(Told):
+    def captions(self, episode: int) -> list[str]:
+        return []
+
+    def caption_changes(self, episode: int) -> list[tuple[int, str]]:
+        return []
+
+
+def test_a_row_is_described_as_it_is() -> None:
     captions, rng = Captions(Told(), 0), np.random.default_rng(0)  # type: ignore[arg-type]
-    assert {captions.at(4, rng) for _ in range(20)} == {"a hill", "the hill"}
-    assert [captions.at(row, rng) for row in (5, 8, 9, 100)] == ["lake", "lake", "hut", "hut"]
+    for row in (0, 4, 9, 11):
+        assert {captions.at(row, rng) for _ in range(40)} == {"hill", "a hill", "the hill"}
+    assert [captions.at(row, rng) for row in (5, 8, 12, 100)] == ["lake", "lake", "hut", "hut"]
+    assert Captions(Silent(), 0).at(3, rng) is None  # type: ignore[arg-type]
+
+
+def test_a_clip_is_described_as_it_is_where_it_begins(store: FrameStore, latents: np.ndarray) -> None:
+    batch = next(clip_batches(store, latents, 100, 4, CPU, seed=0))
+    parts = 0
+    for clip in range(100):
+        row = int(batch["latents"][clip, 0, 0, 0, 0])
+        episode = int(np.searchsorted(store.starts, row, side="right")) - 1
+        text = bytes(batch["text"][clip].tolist()).rstrip(b"\0").decode()
+        if row > store.starts[episode]:
+            assert text == f"part {(row - store.starts[episode]) // 10}"
+            parts += 1
+    assert parts > 50

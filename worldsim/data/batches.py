@@ -103,7 +103,7 @@ def clip_batches(
 
 
 class Captions:
-    """What can be said of a row of an episode: in any wording at its start, later what its captions changed to."""
+    """What can be said of a row of an episode: its caption, or any wording of the start while that still holds."""
 
     def __init__(self, store: FrameStore, episode: int) -> None:
         self.wordings = store.captions(episode)
@@ -112,6 +112,6 @@ class Captions:
 
     def at(self, row: int, rng: np.random.Generator) -> str | None:
         """One caption of the row, or None if the episode has none."""
-        change = bisect_right(self.rows, row) - 1
-        options = self.wordings if change <= 0 else self.texts[change : change + 1]
-        return options[rng.integers(len(options))] if options else None
+        now = self.texts[max(bisect_right(self.rows, row) - 1, 0)] if self.texts else None
+        options = [*self.wordings, now] if now == next(iter(self.texts), None) else [now]
+        return options[rng.integers(len(options))]
