@@ -29,6 +29,9 @@ class ForcingConfig(BaseModel):
     remembered: float = Field(default=0.25, description="in other clips, share of frames with almost no noise (memory)")
     pure_noise: float = Field(default=0.5, description="share of noisy frames that start from noise alone")
     previous_noise: float = Field(default=0.06, description="most noise on the frame before, in deviations")
+    drift: float = Field(
+        default=0.0, ge=0, description="deviation of a random gain and offset of each channel of the frames before"
+    )
     own: float = Field(
         default=0.0, ge=0, le=1, description="share of clips where the frames before are the model's own"
     )
@@ -38,7 +41,6 @@ class ForcingConfig(BaseModel):
     shortcut: float = Field(default=0.0, ge=0, le=1, description="share of the clips of a batch with bootstrap targets")
     shortcut_steps: int = Field(default=4, description="most denoising steps that bootstrap targets are made for")
     weight_floor: float = Field(default=0.5, description="loss weight of pure noise; that of a clean frame is 1")
-    detail: float = Field(default=0.0, ge=0, description="weight of the error in a frame's contrast, against blur")
     policy_weight: float = 0.02
     head_weight: float = 0.1
 
@@ -102,8 +104,13 @@ def dynamics_loss(
     text = torch.where(torch.rand(batch, 1, device=device) >= config.drop_text, text, 0)
     before = F.pad(latents[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
     # Added, not mixed in: the network is not told how much, and shrunk inputs would teach it to amplify every frame.
-    amount = config.previous_noise * torch.rand(batch, time, 1, 1, 1, device=device) * latents[:, 0].std((0, 1, 2))
+    deviation = latents[:, 0].std((0, 1, 2))
+    amount = config.previous_noise * torch.rand(batch, time, 1, 1, 1, device=device) * deviation
     before = before + amount * torch.randn_like(before)
+    if config.drift:
+        # Colours and contrasts that have drifted, the same way for all of a clip, are to be led back to true ones.
+        gain, offset = config.drift * torch.randn(2, batch, 1, 1, 1, latents.shape[-1], device=device)
+        before = before * (1 + gain) + offset * deviation
     has_before = (torch.arange(time, device=device) > 0).expand(batch, -1)
 
     encoded = model.encode_text(text)
@@ -143,27 +150,16 @@ def dynamics_loss(
     error = (prediction.latents.float() - target.float()).square().mean((2, 3, 4))
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
     flow = (weight * error * known).mean()
-    # Of what cannot be foreseen the mean of all futures has no trace: the squared error alone ends in a blur. So the
-    # contrast of what is predicted is pulled up to that of the truth. Where nothing can be foreseen, it pays to show
-    # detail / (1 + detail) of the truth's deviation; where half of the variance can be, to overdraw that by 1.3.
-    blandness = (_spread(prediction.latents) - _spread(target)).square().mean(-1)
-    contrast = (weight * blandness * known).mean()
     policy = ((1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
     reward = F.mse_loss(prediction.reward[:, 1:].float(), rewards[:, :-1])
     end = F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1])
     starts = (level > 0.99) & has_before & (step == 0) & known
     return {
-        "loss": flow + config.detail * contrast + config.policy_weight * policy + config.head_weight * (reward + end),
+        "loss": flow + config.policy_weight * policy + config.head_weight * (reward + end),
         "flow": flow.detach(),
-        "contrast": contrast.detach(),
         "from_noise": ((error * starts).sum() / starts.sum().clamp_min(1)).detach(),
         "policy": policy.detach(),
     }
-
-
-def _spread(latents: Tensor) -> Tensor:
-    """The deviation of each channel over the tokens of a frame: (batch, time, h, w, C) to (batch, time, C)."""
-    return (latents.float().var((2, 3), unbiased=False) + 1e-4).sqrt()
 
 
 def _two_half_steps(

@@ -13,14 +13,14 @@ RECIPE = Recipe(
     dynamics_phases=[
         # Short clips, because more of them in a batch show more different places.
         Phase(minutes=12, batch=8, time=8, rate=1e-3, rate_end=1e-3, settings={"pure_noise": 0.8, "weight_floor": 1.0}),
-        # Once it moves, against drift and blur: half of the clips continue from frames that the model made itself.
+        # Once it moves, against drift: a third of the clips continue from frames that the model made itself.
         Phase(
-            minutes=58,
+            minutes=40,
             batch=6,
             time=12,
-            rate=1e-3,
+            rate=9e-4,
             rate_end=1e-5,
-            settings={"own": 0.5, "own_depth": 4, "detail": 3.0, "pure_noise": 0.8, "weight_floor": 1.0},
+            settings={"own": 0.34, "own_depth": 3, "drift": 0.1, "pure_noise": 0.8, "weight_floor": 1.0},
         ),
     ],
     context_length=11,  # a clip of 12 frames shows no frame more than 11 others
