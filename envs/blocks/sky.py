@@ -116,7 +116,8 @@ def fog_amount(air: np.ndarray, distance: float) -> float:
 def _hash(a: int, b: int, c: int) -> int:
     mixed = np.uint32(a * 374761393 + b * 668265263 + c * 974634777 & 0xFFFFFFFF)
     mixed = np.uint32((int(mixed) ^ (int(mixed) >> 13)) * 1274126177 & 0xFFFFFFFF)
-    return np.int64(int(mixed) ^ (int(mixed) >> 16))  # numba would make it unsigned, which mixes badly with 0
+    # numba would make it unsigned, and a variable that is also set to 0 a float.
+    return np.int64(int(mixed) ^ (int(mixed) >> 16))  # type: ignore[return-value]
 
 
 @njit(**PURE)
