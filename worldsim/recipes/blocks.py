@@ -13,14 +13,23 @@ RECIPE = Recipe(
     dynamics_phases=[
         # Short clips, because more of them in a batch show more different places.
         Phase(minutes=12, batch=8, time=8, rate=1e-3, rate_end=1e-3, settings={"pure_noise": 0.8, "weight_floor": 1.0}),
-        # Once it moves, against drift: a third of the clips continue from frames that the model made itself.
+        # Once it moves, against drift: a third of the clips continue from frames that the model made itself, and the
+        # colours of all lead away from the truth a little.
         Phase(
-            minutes=40,
+            minutes=14,
             batch=6,
             time=12,
             rate=9e-4,
-            rate_end=1e-5,
+            rate_end=6e-4,
             settings={"own": 0.34, "own_depth": 3, "drift": 0.1, "pure_noise": 0.8, "weight_floor": 1.0},
+        ),
+        Phase(
+            minutes=22,
+            batch=6,
+            time=12,
+            rate=6e-4,
+            rate_end=1e-5,
+            settings={"own": 0.34, "own_depth": 3, "drift": 0.02, "pure_noise": 0.8, "weight_floor": 1.0},
         ),
     ],
     context_length=11,  # a clip of 12 frames shows no frame more than 11 others
