@@ -39,7 +39,10 @@ def batch_where_an_action_ends_all(size: int, time: int = 4) -> dict[str, torch.
 @pytest.mark.parametrize(
     "mix",
     [
-        ForcingConfig(), ForcingConfig(shortcut=0.5), ForcingConfig(own=0.5), ForcingConfig(own=0.5, shortcut=0.5),
+        ForcingConfig(),
+        ForcingConfig(shortcut=0.5),
+        ForcingConfig(own=0.5),
+        ForcingConfig(own=0.5, shortcut=0.5),
         ForcingConfig(drift=0.2),
     ],
     ids=["flow", "shortcut", "own frames", "both", "drift"],

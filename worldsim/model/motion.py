@@ -19,6 +19,7 @@ from worldsim.model.tokenizer import Tokenizer
 POINTS = 4  # the flow is given at 4x4 points of every token, and between them bilinearly
 _REACH = 0.1  # an output of 1 moves by this share of the height: a shift is learned as fast as a change of colour
 _PIXELS = PATCH * PATCH * 3
+PLACE_FEATURES = 20  # of `place_features`: four waves both ways as cosine and sine, three products, a constant
 
 
 def place_features(height: int, width: int, device: torch.device) -> Tensor:
@@ -33,9 +34,6 @@ def place_features(height: int, width: int, device: torch.device) -> Tensor:
     angles = (places[..., None] * torch.tensor([0.25, 0.5, 1.0, 2.0], device=device) * torch.pi).flatten(1)
     squares = torch.stack([places[:, 0] ** 2, places[:, 1] ** 2, places[:, 0] * places[:, 1]], -1)
     return torch.cat([angles.cos(), angles.sin(), squares, torch.ones_like(squares[:, :1])], -1)
-
-
-PLACE_FEATURES = 20
 
 
 class Motion(nn.Module):
