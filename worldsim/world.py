@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from worldsim.simulation import Simulation
 
 WORLDS = Path(__file__).parent / "worlds"
-FORMAT = 2  # 2: the dynamics move the frame before by a flow, and read longer text
+FORMAT = 3  # 3: the dynamics are led by optical flow, and keep what moved by a gate
 _WEIGHTS, _SPEC = "weights.safetensors", "spec.json"
 
 

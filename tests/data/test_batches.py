@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.data.batches import Captions, clip_batches, frame_batches
+from worldsim.data.batches import Captions, ahead, clip_batches, frame_batches
 from worldsim.data.record import record_store
 from worldsim.data.store import FrameStore
 
@@ -94,3 +94,19 @@ def test_a_clip_is_described_as_it_is_where_it_begins(store: FrameStore, latents
             assert text == f"part {(row - store.starts[episode]) // 10}"
             parts += 1
     assert parts > 50
+
+
+def test_batches_hold_the_optical_flow_of_their_frames(store: FrameStore, latents: np.ndarray) -> None:
+    plain = next(clip_batches(store, latents, 3, 5, CPU, seed=4))
+    batch = next(clip_batches(store, latents, 3, 5, CPU, seed=4, motion=True))
+    assert set(batch) - set(plain) == {"motion"}
+    height, width = store.size
+    assert batch["motion"].shape == (3, 5, height // 4, width // 4, 2)
+    assert not batch["motion"][:, 0].any(), "nothing is known of the frame before the first"
+    assert batch["motion"][:, 1:].any()
+
+
+def test_batches_made_ahead_are_the_same() -> None:
+    count = [{"n": torch.tensor(n)} for n in range(5)]
+    made = ahead(iter(count))
+    assert [int(next(made)["n"]) for _ in range(4)] == [0, 1, 2, 3]

@@ -5,14 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldsim.model.dynamics import Dynamics, DynamicsConfig
+from worldsim.model.dynamics import Dynamics, DynamicsConfig, Prediction
 from worldsim.model.forcing import ForcingConfig, mix, sample_levels
 from worldsim.model.sampler import Memory, remember_context, sample, sample_next
 from worldsim.model.text import TEXT_LENGTH, encode_bytes
 
 CONFIG = DynamicsConfig(
     latent_channels=6, action_dim=5, policy_logits=7, channels=32, heads=2, layers=4, time_every=2, text_every=2,
-    condition_channels=32, text_channels=64, text_layers=1,
+    condition_channels=32, text_channels=64, text_layers=1, sees_motion=True,
 )  # fmt: skip
 GRID = (2, 3)
 NOISE = 0.1
@@ -77,6 +77,28 @@ def test_every_input_of_a_frame_matters(dynamics: Dynamics, changed: str) -> Non
     value[:, 2] = value[:, 2] * 0.5 + 0.1
     setattr(other, changed, value)
     assert not torch.allclose(clip.predict(dynamics)[:, 2], other.predict(dynamics)[:, 2], atol=1e-4)
+
+
+def test_several_samples_are_those_that_come_one_by_one(dynamics: Dynamics) -> None:
+    clip, other = Clip(4), Clip(4, seed=1)
+    clip.level[:, 2:] = 1  # where there is more than noise, all samples see the same
+    other.gaussian[:, :2] = clip.gaussian[:, :2]
+    noisy = [mix(clip.latents, gaussian, clip.level) for gaussian in (clip.gaussian, other.gaussian)]
+    text = dynamics.encode_text(encode_bytes(["snow", None]))
+    step = torch.zeros_like(clip.level)
+
+    def predict(frames: torch.Tensor, samples: torch.Tensor | None = None) -> Prediction:
+        return dynamics(
+            frames, clip.level, step, clip.actions, clip.has_action, text, clip.previous, clip.has_action,
+            samples=samples,
+        )  # fmt: skip
+
+    both = predict(noisy[0], torch.cat(noisy))
+    for index, frames in enumerate(noisy):
+        alone = predict(frames)
+        torch.testing.assert_close(both.latents[2 * index : 2 * index + 2], alone.latents)
+        torch.testing.assert_close(both.policy[2 * index : 2 * index + 2], alone.policy)
+    assert not torch.allclose(both.latents[:2, 2:], both.latents[2:, 2:], atol=1e-3)
 
 
 def test_text_matters_and_no_text_is_the_same_as_empty_text(dynamics: Dynamics) -> None:

@@ -44,8 +44,10 @@ def batch_where_an_action_ends_all(size: int, time: int = 4) -> dict[str, torch.
         ForcingConfig(own=0.5),
         ForcingConfig(own=0.5, shortcut=0.5),
         ForcingConfig(drift=0.2),
+        ForcingConfig(energy_score=True),
+        ForcingConfig(energy_score=True, own=0.5, shortcut=0.5),
     ],
-    ids=["flow", "shortcut", "own frames", "both", "drift"],
+    ids=["flow", "shortcut", "own frames", "both", "drift", "energy score", "all"],
 )
 def test_frames_rewards_and_ends_are_learned(mix: ForcingConfig) -> None:
     torch.manual_seed(0)
@@ -74,6 +76,49 @@ def test_frames_rewards_and_ends_are_learned(mix: ForcingConfig) -> None:
     pressed = batch["rewards"][:, :-1] > 0
     assert ((out.reward[:, 1:] > 0.5) == pressed).float().mean() > 0.9
     assert out.end[:, -1][pressed[:, -1]].mean() > out.end[:, -1][~pressed[:, -1]].mean() + 1
+
+
+@pytest.mark.parametrize(("energy_score", "least", "most"), [(False, 0.0, 0.2), (True, 0.6, 1.4)])
+def test_what_cannot_be_known_is_averaged_by_the_squared_error_and_sampled_by_the_energy_score(
+    energy_score: bool, least: float, most: float
+) -> None:
+    torch.manual_seed(0)
+    model = Dynamics(CONFIG)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    mix = ForcingConfig(energy_score=energy_score, pure_noise=1.0, previous_noise=0.0)
+    batch = batch_where_an_action_ends_all(32) | {"known": torch.ones(32, 4, dtype=torch.bool)}
+    for _ in range(150):
+        batch["latents"] = torch.randn(32, 4, 2, 2, 4)  # of deviation 1, whatever was done
+        values = dynamics_loss(model, LAYOUT, mix, **batch)
+        optimizer.zero_grad()
+        values["loss"].backward()
+        optimizer.step()
+    level = torch.ones(32, 4)
+    no = torch.zeros(32, 4, dtype=torch.bool)
+    with torch.no_grad():
+        made = model(
+            torch.randn(batch["latents"].shape), level, level * 0, batch["actions"], no,
+            model.encode_text(batch["text"]), batch["latents"], no,
+        ).latents  # fmt: skip
+    assert least <= made.std() <= most
+
+
+def test_the_flow_learns_where_things_came_from() -> None:
+    torch.manual_seed(0)
+    model = Dynamics(CONFIG)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    mix = ForcingConfig(motion_weight=1.0, drop_action=0.0, own=0.25)
+    errors = []
+    for _ in range(120):
+        batch = batch_where_an_action_ends_all(16)
+        turned = torch.nn.functional.pad(batch["rewards"][:, :-1], (1, 0))  # action 1 moves the picture by 3 pixels
+        motion = torch.stack([3 * turned, 0 * turned], -1)[:, :, None, None].expand(-1, -1, 8, 8, -1)
+        values = dynamics_loss(model, LAYOUT, mix, **batch, motion=motion)
+        optimizer.zero_grad()
+        values["loss"].backward()
+        optimizer.step()
+        errors.append(float(values["motion"]))
+    assert sum(errors[-10:]) < 0.2 * sum(errors[:10])
 
 
 def test_frames_that_are_not_known_do_not_matter() -> None:

@@ -100,7 +100,7 @@ def test_the_flow_gets_gradients_through_both_its_parts(tokenizer: Tokenizer) ->
     motion.start_from(tokenizer)
     latents = tokenizer.encode(pictures(2))
     tokens, condition = torch.randn(2, 12, 32), torch.randn(2, 16)
-    motion(tokens, condition, latents).square().sum().backward()
+    motion.move(latents, motion.flow(tokens, condition, *latents.shape[1:3])).square().sum().backward()
     for name, parameter in motion.named_parameters():
         assert (parameter.grad is None) == name.startswith("draw"), name
         assert parameter.grad is None or parameter.grad.abs().sum() > 0, name

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from worldsim.data.store import FrameStore
+from worldsim.model.optical_flow import optical_flow
 from worldsim.model.text import encode_bytes
 from worldsim.model.tokenizer import Tokenizer
 
@@ -64,11 +66,19 @@ def encode_store(
 
 
 def clip_batches(
-    store: FrameStore, latents: np.ndarray, batch: int, time: int, device: torch.device, seed: int
+    store: FrameStore,
+    latents: np.ndarray,
+    batch: int,
+    time: int,
+    device: torch.device,
+    seed: int,
+    *,
+    motion: bool = False,
 ) -> Iterator[Batch]:
     """Endless batches of random clips of `time` frames: the tensor arguments of `worldsim.model.forcing.dynamics_loss`.
 
-    latents float16 (N, h, w, C), row by row those of the store's frames. ValueError if no episode is long enough.
+    latents float16 (N, h, w, C), row by row those of the store's frames. motion: with the optical flow of the frames.
+    ValueError if no episode is long enough.
 
     A recording holds no frame after the last action of an episode. Where that action ended the episode, a clip may
     reach one frame further: that frame is not known (its latents mean nothing), but its reward and end are.
@@ -99,7 +109,23 @@ def clip_batches(
             "ends": terminated[rows].to(device),
             "known": (wanted <= last).to(device),
             "text": encode_bytes(captions, device),
-        }
+        } | ({"motion": _motion(store, rows.numpy()).to(device)} if motion else {})
+
+
+def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, the next one made in a thread while one is used: a disk and OpenCV let others work."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches)
+        while True:
+            ready = coming.result()
+            coming = thread.submit(next, batches)
+            yield ready
+
+
+def _motion(store: FrameStore, rows: np.ndarray) -> Tensor:
+    """The optical flow of the frames in rows (batch, time), (batch, time, H / 4, W / 4, 2); 0 for the first."""
+    flows = np.stack([optical_flow(store.frames[clip]) for clip in rows])
+    return torch.from_numpy(np.pad(flows, ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0))))
 
 
 class Captions:

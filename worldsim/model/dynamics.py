@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Self, cast
 
 import torch
@@ -19,6 +20,7 @@ from einops import rearrange, repeat
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from worldsim.model.cache import Cache
 from worldsim.model.layers import (
     MLP,
     Linear,
@@ -47,6 +49,7 @@ class DynamicsConfig(BaseModel):
     layers: int = 6
     time_every: int = Field(default=3, description="every n-th block also attends through time")
     text_every: int = Field(default=3, description="every n-th block also attends to the text")
+    sees_motion: bool = Field(default=False, description="is told how the frame before had moved, by optical flow")
     registers: int = 2
     condition_channels: int = 256
     text_channels: int = 128
@@ -69,6 +72,7 @@ class Prediction:
     reward: Tensor  # (batch, time)
     end: Tensor  # (batch, time), a logit
     policy: Tensor  # (batch, time, policy_logits)
+    flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), of the frame before; None where that was not given
 
 
 @dataclass
@@ -84,29 +88,9 @@ class Text:
         return Text([function(k) for k in self.keys], [function(v) for v in self.values], function(self.mask))
 
 
-@dataclass
-class Cache:
-    """Keys and values of remembered frames, a ring in which frame number p of a lane stands in slot p % length."""
-
-    keys: list[Tensor]  # for each temporal layer (batch, tokens, heads, length, head_dim)
-    values: list[Tensor]
-    count: Tensor  # int64 (batch,): how many frames a lane has remembered so far
-
-    @property
-    def length(self) -> int:
-        return self.keys[0].shape[3]
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Cache:
-        """A cache with `function` applied to every tensor."""
-        return Cache([function(k) for k in self.keys], [function(v) for v in self.values], function(self.count))
-
-    def visible(self, time: int) -> Tensor:
-        """Which slots each of `time` new frames sees, bool (batch, time, length): the `length` frames before it."""
-        slots = torch.arange(self.length, device=self.count.device)
-        newest = self.count[:, None] - 1
-        frame = newest - (newest - slots) % self.length  # the number of the frame that stands in each slot
-        new = self.count[:, None] + torch.arange(time, device=self.count.device)
-        return (frame[:, None] >= 0) & (new[..., None] - frame[:, None] <= self.length)
+def _repeat(n: int, tensor: Tensor) -> Tensor:
+    """A tensor n times along its first axis, whatever number of axes it has."""
+    return torch.cat([tensor] * n)
 
 
 def sinusoid(level: Tensor, channels: int) -> Tensor:
@@ -208,8 +192,9 @@ class Dynamics(nn.Module):
         self.before_mlp = MLP(channels, 2)
         self.no_before = nn.Parameter(torch.zeros(channels))
         self.embed_place = Linear(PLACE_FEATURES, channels, bias=False)
-        self.motion = Motion(latent, channels, condition)
+        self.motion = Motion(latent, channels, condition, config.sees_motion)
         self.embed_moved = Linear(latent, channels)
+        self.embed_noise = Linear(latent, channels, bias=False)
         self.registers = nn.Parameter(torch.randn(config.registers, channels) * 0.02)
         self.embed_level = Linear(64, condition)
         self.embed_step = Linear(64, condition)
@@ -237,6 +222,7 @@ class Dynamics(nn.Module):
         for module in (self.to_latent, self.heads, self.keep_noisy):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
+        nn.init.constant_(self.to_latent.bias[: self.config.latent_channels], 2.0)  # to begin with, most is kept
         # Actions are small numbers. With a smaller weight they are faint in the condition, and were learned last.
         nn.init.normal_(cast(Linear, self.embed_action[0]).weight)
         depth = (2 * self.config.layers) ** -0.5
@@ -275,7 +261,9 @@ class Dynamics(nn.Module):
         previous: Tensor | None,
         has_previous: Tensor | None,
         *,
+        motion: Tensor | None = None,
         causal: bool = True,
+        samples: Tensor | None = None,
         cache: Cache | None = None,
         remember: int = 0,
     ) -> Prediction:
@@ -286,6 +274,10 @@ class Dynamics(nn.Module):
         actions (batch, time, action_dim): the flat action, scaled to [-1, 1], that led to each frame, used where
         has_action (batch, time); text: from `encode_text`; previous (batch, time, h, w, C): clean latents of the frame
         before each, used where has_previous (batch, time), None = nowhere (open mask).
+        motion (batch, time, 4 h, 4 w, 2): the optical flow by which the frame before each had come about, in pixels, 0
+        where it is not known; for a network that sees motion.
+        samples (n * batch, time, h, w, C): `noisy` n times, where the level is 1 each time with other noise; all that
+        is predicted then comes n times, n * batch long. The first half of the network hears no noise and runs once.
         cache: frames remembered before these; the first `remember` frames of this call are added to it in place.
         """
         batch, time, height, width, _ = noisy.shape
@@ -312,6 +304,8 @@ class Dynamics(nn.Module):
         told = rearrange(1 - level, "b t -> (b t) 1 1").to(flat.dtype)
         places = self.embed_place(place_features(height, width, flat.device).to(flat.dtype))
         x = self.embed(flat * told) + before + places
+        if self.config.sees_motion and motion is not None:
+            x = x + self.motion.embed(motion.flatten(0, 1)).to(x.dtype)
         x = torch.cat([x, self.registers.expand(batch * time, -1, -1).to(x.dtype)], 1)
 
         rotation = rotation_in_space(height, width, head_dim, registers, x.device)
@@ -319,7 +313,7 @@ class Dynamics(nn.Module):
         in_time, mask = self._time(batch, time, tokens + registers, x.device, causal, cache)
 
         layer = text_layer = 0
-        moved: Tensor | None = None
+        moved = flow = None
         for block in self.typed_blocks:
             scale1, shift1, gate1, scale2, shift2, gate2 = block.modulation(condition)
             attended = block.spatial(modulate(x, scale1, shift1), before, rotation, rotation_before)
@@ -329,7 +323,7 @@ class Dynamics(nn.Module):
                 seen, keys, values = block.temporal(rearrange(x, "(b t) n c -> b t n c", b=batch), in_time, mask, past)
                 x = x + seen.flatten(0, 1)
                 if cache is not None and remember:
-                    self._remember(cache, layer, keys[:, :, :, :remember], values[:, :, :, :remember])
+                    cache.remember(layer, keys[:, :, :, :remember], values[:, :, :, :remember])
                 layer += 1
             if block.text_query is not None:
                 flat_x = rearrange(x, "(b t) n c -> b (t n) c", b=batch)
@@ -338,26 +332,47 @@ class Dynamics(nn.Module):
                 x = x + rearrange(read, "b (t n) c -> (b t) n c", t=time)
             x = x + (1 + gate2) * block.mlp(modulate(x, scale2, shift2))
             if block.time is not None and moved is None:  # once it has looked back: speed shows in the past alone
-                moved = self._move(x[:, :tokens], condition, previous, has_previous)
-                x = torch.cat([x[:, :tokens] + self.embed_moved(moved), x[:, tokens:]], 1)
+                moved, flow = self._move(x[:, :tokens], condition, previous, has_previous, motion)
+                place = x[:, :tokens] + self.embed_moved(moved)
+                if samples is not None:
+                    n = len(samples) // batch
+                    batch, flat = n * batch, rearrange(samples, "b t h w c -> (b t) (h w) c")
+                    x, place, before, moved, told = (p.repeat(n, 1, 1) for p in (x, place, before, moved, told))
+                    condition, text = condition.repeat(n, 1), text.map(partial(_repeat, n))
+                # What cannot be known is made up, from noise: from here on, so that what came before is shared.
+                x = torch.cat([place + self.embed_noise(flat * (1 - told)), x[:, tokens:]], 1)
         if cache is not None:
             cache.count += remember
 
         scale, shift = self.final(condition)
         x = modulate(x, scale, shift)
         assert moved is not None, "some block attends through time"
-        # Untrained, it repeats the frame before; a token decides how much of that it keeps, and what comes to it.
-        scale, added = self.to_latent(x[:, :tokens]).chunk(2, -1)
-        latents = (1 + scale) * moved + added + self.keep_noisy(condition)[:, None] * flat
+        # A token decides how much it keeps of what moved there, and what it shows for the rest. A gate between 0 and 1
+        # makes an exact copy easy: an offset would have to be exactly 0.
+        gate, drawn = self.to_latent(x[:, :tokens]).chunk(2, -1)
+        keep = gate.sigmoid()
+        latents = keep * moved + (1 - keep) * drawn + self.keep_noisy(condition)[:, None] * flat
         heads = rearrange(self.heads(x[:, tokens:].flatten(1)), "(b t) o -> b t o", b=batch)
-        return Prediction(latents.reshape(noisy.shape), heads[..., 0], heads[..., 1], heads[..., 2:])
+        latents = rearrange(latents, "(b t) (h w) c -> b t h w c", b=batch, h=height)
+        return Prediction(latents, heads[..., 0], heads[..., 1], heads[..., 2:], flow)
 
-    def _move(self, x: Tensor, condition: Tensor, previous: Tensor | None, has_previous: Tensor | None) -> Tensor:
-        """The frame before, moved, (frames, tokens, C); zero where there is none."""
+    def _move(
+        self,
+        x: Tensor,
+        condition: Tensor,
+        previous: Tensor | None,
+        has_previous: Tensor | None,
+        motion: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The frame before, moved, (frames, tokens, C), zero where there is none; and the flow that moved it."""
         if previous is None or has_previous is None:
-            return x.new_zeros(*x.shape[:2], self.config.latent_channels)
-        moved = self.motion(F.rms_norm(x, x.shape[-1:], eps=1e-6), condition, previous.flatten(0, 1))
-        return torch.where(rearrange(has_previous, "b t -> (b t) 1 1"), moved.flatten(1, 2), 0)
+            return x.new_zeros(*x.shape[:2], self.config.latent_channels), None
+        seen = motion.flatten(0, 1) if self.config.sees_motion and motion is not None else None
+        height, width = previous.shape[2:4]
+        flow = self.motion.flow(F.rms_norm(x, x.shape[-1:], eps=1e-6), condition, height, width, seen)
+        moved = self.motion.move(previous.flatten(0, 1), flow)
+        moved = torch.where(rearrange(has_previous, "b t -> (b t) 1 1"), moved.flatten(1, 2), 0)
+        return moved, flow.unflatten(0, has_previous.shape)
 
     def _time(
         self, batch: int, time: int, tokens: int, device: torch.device, causal: bool, cache: Cache | None
@@ -373,11 +388,3 @@ class Dynamics(nn.Module):
         assert mask is not None, "a cache needs the causal mask"
         allowed = torch.cat([cache.visible(time), mask.expand(batch, -1, -1)], -1)
         return (cosine[:, None, None], sine[:, None, None]), repeat(allowed, "b t l -> (b n) 1 t l", n=tokens)
-
-    def _remember(self, cache: Cache, layer: int, keys: Tensor, values: Tensor) -> None:
-        """Write frames (batch, tokens, heads, frames, head_dim) to the ring slots that follow a lane's last one."""
-        for frame in range(keys.shape[3]):
-            slot = ((cache.count + frame) % cache.length)[:, None, None, None, None]
-            index = slot.expand(-1, keys.shape[1], keys.shape[2], 1, keys.shape[4])
-            cache.keys[layer].scatter_(3, index, keys[:, :, :, frame : frame + 1])
-            cache.values[layer].scatter_(3, index, values[:, :, :, frame : frame + 1])

@@ -38,9 +38,16 @@ class ForcingConfig(BaseModel):
     own_depth: int = Field(default=2, ge=1, description="how many steps away from the truth those have gone")
     drop_action: float = 0.08
     drop_text: float = 0.15
+    drop_motion: float = 0.1
     shortcut: float = Field(default=0.0, ge=0, le=1, description="share of the clips of a batch with bootstrap targets")
     shortcut_steps: int = Field(default=4, description="most denoising steps that bootstrap targets are made for")
+    energy_score: bool = Field(
+        default=False, description="two predictions of every frame, scored as samples; else one and its squared error"
+    )
     weight_floor: float = Field(default=0.5, description="loss weight of pure noise; that of a clean frame is 1")
+    motion_weight: float = Field(
+        default=0.0, ge=0, description="loss weight of a pixel between the flow and the optical flow of the recording"
+    )
     policy_weight: float = 0.02
     head_weight: float = 0.1
 
@@ -76,13 +83,15 @@ def dynamics_loss(
     ends: Tensor,
     known: Tensor,
     text: Tensor,
+    motion: Tensor | None = None,
     causal: bool = True,
 ) -> dict[str, Tensor]:
     """The training loss of a batch of clips; the entry "loss" is minimised, the others are for the log.
 
     latents (batch, time, h, w, C) normalised; actions (batch, time, action_dim) flat, actions[:, t] taken at frame t;
     rewards, ends (batch, time): what the action taken at frame t gave; known: bool (batch, time), False where there are
-    no latents and only what the action before gave is learned; text: byte ids (batch, length).
+    no latents and only what the action before gave is learned; text: byte ids (batch, length); motion (batch, time,
+    4 h, 4 w, 2): where the points of each frame were in the one before, needed if motion_weight is above 0.
     """
     batch, time = latents.shape[:2]
     device = latents.device
@@ -111,15 +120,23 @@ def dynamics_loss(
         # Colours and contrasts that have drifted, the same way for all of a clip, are to be led back to true ones.
         gain, offset = config.drift * torch.randn(2, batch, 1, 1, 1, latents.shape[-1], device=device)
         before = before * (1 + gain) + offset * deviation
+    seen_motion = None
+    if model.config.sees_motion and causal:
+        assert motion is not None, "the clips come without their optical flow"
+        keep = torch.rand(batch, 1, 1, 1, 1, device=device) >= config.drop_motion
+        seen_motion = F.pad(motion[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0)) * keep
     has_before = (torch.arange(time, device=device) > 0).expand(batch, -1)
 
     encoded = model.encode_text(text)
 
-    def predict(first: int, noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
+    def predict(first: int, noisy: Tensor, level: Tensor, step: Tensor, samples: Tensor | None = None) -> Prediction:
         """The model's prediction for the first `first` clips."""
         words = encoded.map(lambda tensor: tensor[:first])
         seen = (before[:first], has_before[:first]) if causal else (None, None)
-        return model(noisy, level, step, led_here[:first], has_action[:first], words, *seen, causal=causal)
+        return model(
+            noisy, level, step, led_here[:first], has_action[:first], words, *seen,
+            motion=None if seen_motion is None else seen_motion[:first], causal=causal, samples=samples,
+        )  # fmt: skip
 
     shown = latents
     own = int(config.own * batch + 0.5) if causal else 0
@@ -136,7 +153,11 @@ def dynamics_loss(
             made = torch.cat([made[:, 1:], latents[:own, -1:]], 1)
             shown = torch.cat([torch.where(remembered, made, latents[:own]), latents[own:]])
     noisy = mix(shown, torch.randn_like(latents), level)
-    prediction = predict(batch, noisy, level, step)
+    samples = None
+    if config.energy_score:
+        wide = (level == 1)[..., None, None, None]
+        samples = torch.cat([noisy, torch.where(wide, torch.randn_like(noisy), noisy)])
+    prediction = predict(batch, noisy, level, step, samples)
     target = latents
     if shortcut:
         with torch.no_grad():
@@ -147,19 +168,52 @@ def dynamics_loss(
                 [torch.where(is_step, bootstrap.to(latents.dtype), latents[:shortcut]), latents[shortcut:]]
             )
 
-    error = (prediction.latents.float() - target.float()).square().mean((2, 3, 4))
+    made, *other = prediction.latents.float().split(batch)
+    error = (made - target.float()).square().mean((2, 3, 4))
+    score = _energy_score(made, other[0], target.float()) if other else error
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
-    flow = (weight * error * known).mean()
-    policy = ((1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
-    reward = F.mse_loss(prediction.reward[:, 1:].float(), rewards[:, :-1])
-    end = F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1])
+    flow = (weight * score * known).mean()
+    # Of two samples the first is enough for the heads.
+    policy = ((1 - level) * layout.loss(prediction.policy[:batch], scaled)).mean()  # unknown frames have level 1
+    reward = F.mse_loss(prediction.reward[:batch, 1:].float(), rewards[:, :-1])
+    end = F.binary_cross_entropy_with_logits(prediction.end[:batch, 1:].float(), ends[:, :-1])
+    moved = torch.zeros((), device=device)
+    if config.motion_weight and causal:
+        assert motion is not None, "the clips come without their optical flow"
+        assert prediction.flow is not None
+        # Own frames show other places than the truth does.
+        true = has_before & known & (torch.arange(batch, device=device) >= own)[:, None]
+        moved = ((prediction.flow.float() - motion).abs().mean((2, 3, 4)) * true).sum() / true.sum().clamp_min(1)
     starts = (level > 0.99) & has_before & (step == 0) & known
     return {
-        "loss": flow + config.policy_weight * policy + config.head_weight * (reward + end),
+        "loss": flow
+        + config.policy_weight * policy
+        + config.head_weight * (reward + end)
+        + config.motion_weight * moved,
         "flow": flow.detach(),
-        "from_noise": ((error * starts).sum() / starts.sum().clamp_min(1)).detach(),
+        "from_noise": _mean(error, starts),
         "policy": policy.detach(),
-    }
+        "motion": moved.detach(),
+    } | ({"spread": _mean((made - other[0]).square().mean((2, 3, 4)), starts)} if other else {})
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """The mean of values where `where` is true, without a gradient."""
+    return ((values * where).sum() / where.sum().clamp_min(1)).detach()
+
+
+def _energy_score(one: Tensor, other: Tensor, truth: Tensor) -> Tensor:
+    """The energy score of two samples, (batch, time): the mean over tokens, latents being (batch, time, h, w, C).
+
+    Half of their distances from the truth less half of their distance from each other. A proper score (Gneiting and
+    Raftery 2007): the least is reached by samples that are distributed as the truth is, and not by their mean, which is
+    a blur. Networks that forecast weather are trained so (arXiv 2506.10772), and few-step diffusion (2502.02483).
+    """
+
+    def distance(x: Tensor, y: Tensor) -> Tensor:
+        return ((x - y).square().mean(-1) + 1e-4).sqrt().mean((2, 3))
+
+    return (distance(one, truth) + distance(other, truth) - distance(one, other)) / 2
 
 
 def _two_half_steps(

@@ -43,13 +43,18 @@ class Motion(nn.Module):
     camera is that), and one of each token.
     """
 
-    def __init__(self, latent: int, channels: int, condition: int) -> None:
+    def __init__(self, latent: int, channels: int, condition: int, sees_motion: bool = False) -> None:
         super().__init__()
         self.draw = Linear(latent, _PIXELS, bias=False)  # not trained: a gradient through it would cost too much
         self.read = Linear(_PIXELS, latent)
         self.whole = Linear(condition, 2 * PLACE_FEATURES)
         self.parts = Linear(channels, 2 * POINTS * POINTS)
-        for linear in (self.whole, self.parts):
+        zero = [self.whole, self.parts]
+        if sees_motion:
+            self.goes_on = Linear(channels, POINTS * POINTS)
+            self.embed_seen = Linear(2 * POINTS * POINTS, channels)
+            zero += [self.goes_on, self.embed_seen]
+        for linear in zero:
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
 
@@ -60,21 +65,34 @@ class Motion(nn.Module):
         self.read.weight.copy_(tokenizer.analysis.T)
         self.read.bias.zero_()
 
-    def forward(self, tokens: Tensor, condition: Tensor, previous: Tensor) -> Tensor:
-        """The latents (frames, h, w, C) of the frame before, `previous`, moved.
+    def flow(self, tokens: Tensor, condition: Tensor, height: int, width: int, seen: Tensor | None = None) -> Tensor:
+        """How far to the right and below of each point lies what is seen there now: (frames, 4 h, 4 w, 2) in pixels.
 
-        tokens (frames, h * w, channels), normalised; condition (frames, condition).
+        tokens (frames, h * w, channels), normalised; condition (frames, condition); seen (frames, 4 h, 4 w, 2): how the
+        frame before had moved, of which a share goes on that the tokens decide for each point.
         """
-        return self.move(previous, self.flow(tokens, condition, *previous.shape[1:3]))
-
-    def flow(self, tokens: Tensor, condition: Tensor, height: int, width: int) -> Tensor:
-        """How far to the right and below of each point lies what is seen there now: (frames, 4 h, 4 w, 2) in pixels."""
         parts = rearrange(self.parts(tokens), "f (h w) (p q c) -> f (h p) (w q) c", h=height, p=POINTS, q=POINTS)
         places = place_features(height * POINTS, width * POINTS, tokens.device)
         # Written as a sum, because a batched product rounds differently for one lane and for many.
         weights = rearrange(self.whole(condition).float(), "f (c k) -> f 1 c k", c=2)
         whole = (weights * places[None, :, None]).sum(-1)
-        return _REACH * PATCH * height * (parts.float() + whole.view_as(parts))
+        flow = _REACH * PATCH * height * (parts.float() + whole.view_as(parts))
+        if seen is None:
+            return flow
+        share = rearrange(self.goes_on(tokens), "f (h w) (p q) -> f (h p) (w q) 1", h=height, p=POINTS)
+        return flow + share.float().sigmoid() * seen.float()
+
+    def embed(self, seen: Tensor) -> Tensor:
+        """What each token is told of a flow (frames, 4 h, 4 w, 2): (frames, h * w, channels)."""
+        height = seen.shape[1] // POINTS
+        points = rearrange(seen, "f (h p) (w q) c -> f (h w) (p q c)", p=POINTS, q=POINTS)
+        return self.embed_seen((points / (_REACH * PATCH * height)).to(self.embed_seen.weight.dtype))
+
+    @torch.no_grad()
+    def pictures(self, latents: Tensor) -> Tensor:
+        """Latents (..., h, w, C) drawn for optical flow to be found between them: uint8 (..., H, W, 3)."""
+        drawn = rearrange(self.draw(latents).float(), "... h w (p q c) -> ... (h p) (w q) c", p=PATCH, q=PATCH)
+        return (255 * (drawn + 0.5)).clamp(0, 255).round().to(torch.uint8)
 
     def move(self, latents: Tensor, flow: Tensor) -> Tensor:
         """Latents (frames, h, w, C) looked up where the flow (frames, 4 h, 4 w, 2) points; beyond the edge, at it."""

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from worldsim.model.dynamics import Cache, Dynamics, Prediction, Text
+from worldsim.model.cache import Cache
+from worldsim.model.dynamics import Dynamics, Prediction, Text
 from worldsim.model.forcing import mix
+from worldsim.model.motion import POINTS
+from worldsim.model.optical_flow import optical_flow
 from worldsim.model.text import encode_bytes
 
 Predict = Callable[[Tensor, Tensor, Tensor], Prediction]
@@ -63,16 +67,40 @@ def sample(
     context = mix(latents, gaussian, shown)
     previous = torch.cat([torch.zeros_like(latents[:, :1]), latents[:, :-1]], 1) if causal else None
     has_previous = torch.cat([torch.zeros_like(kept[:, :1]), kept[:, :-1]], 1) if causal else None
+    motion = seen_motion(dynamics, latents, kept) if causal and dynamics.config.sees_motion else None
     keep = kept[..., None, None, None]
 
     def predict(noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
         noisy = torch.where(keep, context, noisy)
         level = torch.where(kept, shown, level)
         step = torch.where(kept, 0.0, step)
-        return dynamics(noisy, level, step, actions, has_action, text, previous, has_previous, causal=causal)
+        return dynamics(
+            noisy, level, step, actions, has_action, text, previous, has_previous, motion=motion, causal=causal
+        )
 
     made, prediction = denoise(predict, context, caps, steps, shortcut)
     return torch.where(keep, latents, made), prediction
+
+
+def flow_between(dynamics: Dynamics, before: Tensor, now: Tensor, known: Tensor) -> Tensor:
+    """Optical flow between frames (n, h, w, C), float32 (n, 4 h, 4 w, 2) in pixels; 0 where known (n,) is false."""
+    flow = torch.zeros(len(now), POINTS * now.shape[1], POINTS * now.shape[2], 2)
+    pairs = dynamics.motion.pictures(torch.stack([before, now], 1)).cpu().numpy()
+    for index in known.nonzero().flatten().tolist():
+        flow[index] = torch.from_numpy(optical_flow(pairs[index])[0])
+    return flow.to(now.device)
+
+
+def seen_motion(dynamics: Dynamics, latents: Tensor, known: Tensor) -> Tensor:
+    """For each of frames (batch, time, h, w, C) how the one before it came about, (batch, time, 4 h, 4 w, 2).
+
+    0 where one of the two frames before is not there or not known, bool (batch, time).
+    """
+    batch, time = latents.shape[:2]
+    both = known[:, :-2] & known[:, 1:-1]
+    flow = flow_between(dynamics, latents[:, :-2].flatten(0, 1), latents[:, 1:-1].flatten(0, 1), both.flatten())
+    flow = flow.view(batch, max(time - 2, 0), *flow.shape[1:])
+    return F.pad(flow, (0, 0, 0, 0, 0, 0, 2, 0))[:, :time]
 
 
 @dataclass
@@ -86,6 +114,7 @@ class Memory:
     latents: Tensor  # (lanes, h, w, C): the present frame
     previous: Tensor  # (lanes, h, w, C): the frame before
     has_previous: Tensor  # bool (lanes,)
+    motion: Tensor  # (lanes, 4 h, 4 w, 2): the flow that made the frame before out of the one before that
     action: Tensor  # (lanes, A): the scaled action that led to the present frame
     has_action: Tensor  # bool (lanes,)
     text: Text
@@ -102,6 +131,7 @@ class Memory:
         return cls(
             cache=dynamics.new_cache(lanes, grid[0] * grid[1], length),
             latents=frame, previous=frame.clone(), has_previous=no,
+            motion=torch.zeros(lanes, POINTS * grid[0], POINTS * grid[1], 2, device=like.device),
             action=like.new_zeros(lanes, config.action_dim), has_action=no.clone(),
             text=dynamics.encode_text(encode_bytes([None] * lanes, like.device)),
             reward=torch.zeros_like(no, dtype=torch.float32),
@@ -144,10 +174,14 @@ def remember_context(
     actions = torch.cat([actions.new_zeros(lanes, 1, actions.shape[-1]), actions], 1).to(latents.dtype)
     later = (torch.arange(time, device=latents.device) > 0).expand(lanes, -1)
     previous = torch.cat([torch.zeros_like(latents[:, :1]), latents[:, :-1]], 1)
+    motion = memory.motion[:, None].expand(-1, time, -1, -1, -1)
+    if dynamics.config.sees_motion:
+        motion = seen_motion(dynamics, latents, torch.ones_like(later))
     prediction = dynamics(
         mix(latents, gaussian, level), level, torch.zeros_like(level), actions, later, memory.text, previous, later,
-        cache=memory.cache, remember=time - 1,
+        motion=motion, cache=memory.cache, remember=time - 1,
     )  # fmt: skip
+    memory.motion = motion[:, -1].clone()
     memory.latents, memory.previous = latents[:, -1].clone(), previous[:, -1].clone()
     memory.action = actions[:, -1].clone()
     memory.has_action, memory.has_previous = later[:, -1].clone(), later[:, -1].clone()
@@ -192,6 +226,9 @@ def sample_next(
     yes = torch.ones_like(memory.has_action)
     present_level = torch.full_like(cap, context_noise)
     present = mix(memory.latents[:, None], context_gaussian[:, None], present_level)
+    motion = memory.motion
+    if dynamics.config.sees_motion:
+        motion = flow_between(dynamics, memory.previous, memory.latents, memory.has_previous)
     first = True
 
     def predict(noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
@@ -199,7 +236,7 @@ def sample_next(
         if not first:
             return dynamics(
                 noisy, level, step, actions[:, None], yes[:, None], memory.text, memory.latents[:, None], yes[:, None],
-                cache=memory.cache,
+                motion=motion[:, None], cache=memory.cache,
             )  # fmt: skip
         first = False
         both = dynamics(
@@ -211,12 +248,13 @@ def sample_next(
             memory.text,
             torch.stack([memory.previous, memory.latents], 1),
             torch.stack([memory.has_previous, yes], 1),
+            motion=torch.stack([memory.motion, motion], 1),
             cache=memory.cache,
             remember=1,
         )
         return Prediction(both.latents[:, 1:], both.reward[:, 1:], both.end[:, 1:], both.policy[:, 1:])
 
     latents, prediction = denoise(predict, gaussian[:, None], cap, steps, shortcut)
-    memory.previous, memory.latents = memory.latents, latents[:, 0]
+    memory.previous, memory.latents, memory.motion = memory.latents, latents[:, 0], motion
     memory.action, memory.has_action, memory.has_previous = actions, yes, yes.clone()
     memory.set_heads(prediction)

@@ -22,6 +22,7 @@ class DynamicsSizes(BaseModel):
     layers: int = 6
     time_every: int = 3
     text_every: int = 3
+    sees_motion: bool = False
     condition_channels: int = 256
     text_channels: int = 128
 

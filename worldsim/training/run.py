@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from worldsim.checkpoint import load_tensors, save_tensors
-from worldsim.data.batches import Batch, clip_batches, encode_store, frame_batches
+from worldsim.data.batches import Batch, ahead, clip_batches, encode_store, frame_batches
 from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
 from worldsim.files import clear_leftovers, free_space_or_error, replacing
@@ -218,7 +218,8 @@ def _train_dynamics(
         return lambda batch: dynamics_loss(dynamics, spec.layout, mix, causal=True, **batch)
 
     def batches(phase: Phase, seed: int) -> Iterator[Batch]:
-        return clip_batches(store, latents, phase.batch, phase.time, device, seed)
+        motion = config.sees_motion or _forcing(recipe, phase).motion_weight > 0
+        return ahead(clip_batches(store, latents, phase.batch, phase.time, device, seed, motion=motion))
 
     train_part(dynamics, name="dynamics", on_checkpoint=save_world).run(recipe.dynamics_phases, loss, batches)
     print(f"The World is in {out / 'world'}", file=sys.stderr)

@@ -1,0 +1,34 @@
+"""Optical flow: what it says of pictures that were moved by a known amount."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from worldsim.model.optical_flow import optical_flow
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    """Blobs of colour, uint8 (height, width, 3), smooth enough to be found again."""
+    rough = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(rough).resize((width, height), Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize(("right", "below"), [(0, 0), (3, 0), (0, -2), (-5, 4)])
+def test_it_says_where_each_point_was(right: int, below: int) -> None:
+    wide = picture(96, 160)
+    before = wide[8:88, 16:144]
+    now = wide[8 + below : 88 + below, 16 + right : 144 + right]
+    flow = optical_flow(np.stack([before, now, now]))
+    assert flow.shape == (2, 20, 32, 2)
+    assert flow.dtype == np.float32
+    inside = flow[0, 4:-4, 4:-4]
+    np.testing.assert_allclose(np.median(inside, (0, 1)), (right, below), atol=0.2)
+    assert np.abs(flow[1]).max() < 0.2, "nothing moved"
+
+
+def test_without_opencv_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImportError, match="pip install opencv-python-headless"):
+        optical_flow(np.zeros((2, 32, 32, 3), np.uint8))
