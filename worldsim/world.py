@@ -116,7 +116,8 @@ class World:
         dynamics.motion.start_from(tokens)
         for layer in (dynamics.to_latent, dynamics.heads, *(b.modulation.linear for b in dynamics.typed_blocks)):
             nn.init.normal_(layer.weight, std=0.2)
-        for layer in (dynamics.motion.whole, dynamics.motion.parts):
+        motion = dynamics.motion
+        for layer in (motion.whole, motion.parts, *((motion.embed_seen,) if dynamics.config.sees_motion else ())):
             nn.init.normal_(layer.weight, std=0.02)  # some pixels; more would make chaos of what is noise already
         time = min(spec.context_length, 8)
         shape = (starts, time, spec.size[0] // PATCH, spec.size[1] // PATCH, channels)

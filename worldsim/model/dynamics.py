@@ -276,8 +276,8 @@ class Dynamics(nn.Module):
         before each, used where has_previous (batch, time), None = nowhere (open mask).
         motion (batch, time, 4 h, 4 w, 2): the optical flow by which the frame before each had come about, in pixels, 0
         where it is not known; for a network that sees motion.
-        samples (n * batch, time, h, w, C): `noisy` n times, where the level is 1 each time with other noise; all that
-        is predicted then comes n times, n * batch long. The first half of the network hears no noise and runs once.
+        samples (n * batch, time, h, w, C): `noisy` n times, where the level is 1 each time with other noise; all but
+        the flow then comes n times, n * batch long. The first half of the network does not hear it and runs once.
         cache: frames remembered before these; the first `remember` frames of this call are added to it in place.
         """
         batch, time, height, width, _ = noisy.shape

@@ -91,7 +91,8 @@ def dynamics_loss(
     latents (batch, time, h, w, C) normalised; actions (batch, time, action_dim) flat, actions[:, t] taken at frame t;
     rewards, ends (batch, time): what the action taken at frame t gave; known: bool (batch, time), False where there are
     no latents and only what the action before gave is learned; text: byte ids (batch, length); motion (batch, time,
-    4 h, 4 w, 2): where the points of each frame were in the one before, needed if motion_weight is above 0.
+    4 h, 4 w, 2): where the points of each frame were in the one before, in pixels, needed if motion_weight is above 0
+    or the model sees motion.
     """
     batch, time = latents.shape[:2]
     device = latents.device
@@ -155,7 +156,7 @@ def dynamics_loss(
     noisy = mix(shown, torch.randn_like(latents), level)
     samples = None
     if config.energy_score:
-        wide = (level == 1)[..., None, None, None]
+        wide = ((level == 1) & (step == 0))[..., None, None, None]  # a bootstrap target belongs to its noise
         samples = torch.cat([noisy, torch.where(wide, torch.randn_like(noisy), noisy)])
     prediction = predict(batch, noisy, level, step, samples)
     target = latents

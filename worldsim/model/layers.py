@@ -70,16 +70,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 class Linear(nn.Linear):
     """A linear layer whose rows do not depend on how many there are.
 
-    PyTorch's CPU kernels round differently below a dozen rows. A lane must show the same frames whether it runs alone
-    or beside others, so few rows are padded to 16.
+    PyTorch's CPU kernels round differently below a dozen rows, and for rows that do not lie one behind the other. A
+    lane must show the same frames alone and beside others, so rows are laid so, and few are padded to 16.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.numel() // x.shape[-1]
-        if rows >= 16 or torch.is_grad_enabled():
+        if torch.is_grad_enabled():
             return super().forward(x)
-        padded = F.pad(x.reshape(rows, -1), (0, 0, 0, 16 - rows))
-        return super().forward(padded)[:rows].unflatten(0, x.shape[:-1])
+        rows = x.numel() // x.shape[-1]
+        flat = x.reshape(rows, -1)
+        return super().forward(F.pad(flat, (0, 0, 0, max(0, 16 - rows))))[:rows].unflatten(0, x.shape[:-1])
 
 
 class Projection(nn.Module):

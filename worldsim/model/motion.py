@@ -90,9 +90,9 @@ class Motion(nn.Module):
 
     @torch.no_grad()
     def pictures(self, latents: Tensor) -> Tensor:
-        """Latents (..., h, w, C) drawn for optical flow to be found between them: uint8 (..., H, W, 3)."""
+        """Latents (..., h, w, C) drawn, without the mean picture, to find optical flow: uint8 (..., H, W, 3)."""
         drawn = rearrange(self.draw(latents).float(), "... h w (p q c) -> ... (h p) (w q) c", p=PATCH, q=PATCH)
-        return (255 * (drawn + 0.5)).clamp(0, 255).round().to(torch.uint8)
+        return (127.5 * (drawn + 1)).clamp(0, 255).round().to(torch.uint8)
 
     def move(self, latents: Tensor, flow: Tensor) -> Tensor:
         """Latents (frames, h, w, C) looked up where the flow (frames, 4 h, 4 w, 2) points; beyond the edge, at it."""

@@ -1,4 +1,4 @@
-"""Optical flow between recorded frames: where each part of a frame was in the one before.
+"""Optical flow between frames: where each part of a frame was in the one before.
 
 A World learns to move the frame before (`worldsim.model.motion`). Told by the error of the outcome alone, it learns
 that slowly, as a wrong flow only sees the few pixels around; told where things came from, in minutes.
@@ -24,7 +24,7 @@ def optical_flow(frames: np.ndarray) -> np.ndarray:
         import cv2
     except ImportError:
         raise ImportError(
-            "training with motion_weight above 0 needs OpenCV: pip install opencv-python-headless"
+            "a World that sees motion, and one that is taught it, needs OpenCV: pip install opencv-python-headless"
         ) from None
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
