@@ -79,7 +79,9 @@ class Linear(nn.Linear):
             return super().forward(x)
         rows = x.numel() // x.shape[-1]
         flat = x.reshape(rows, -1)
-        return super().forward(F.pad(flat, (0, 0, 0, max(0, 16 - rows))))[:rows].unflatten(0, x.shape[:-1])
+        if rows < 16:
+            flat = F.pad(flat, (0, 0, 0, 16 - rows))
+        return super().forward(flat)[:rows].unflatten(0, x.shape[:-1])
 
 
 class Projection(nn.Module):
