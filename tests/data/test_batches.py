@@ -50,6 +50,25 @@ def test_too_short_episodes_are_told(store: FrameStore, latents: np.ndarray) -> 
         next(clip_batches(store, latents, 4, 500, CPU, seed=0))
 
 
+def test_clips_that_go_on_are_those_of_the_batch_before_a_frame_later(store: FrameStore, latents: np.ndarray) -> None:
+    batches = clip_batches(store, latents, 5, 4, CPU, seed=0, going=3, depth=6)
+    before = next(batches)
+    assert before["age"].tolist() == [0, 0, 0]
+    ages = []
+    for _ in range(60):
+        batch = next(batches)
+        assert batch["latents"].shape[:2] == (5, 4)
+        for clip in range(3):
+            age = int(batch["age"][clip])
+            assert age in (0, int(before["age"][clip]) + 1)
+            if age:
+                torch.testing.assert_close(batch["latents"][clip, :-1], before["latents"][clip, 1:])
+                torch.testing.assert_close(batch["actions"][clip, :-1], before["actions"][clip, 1:])
+        ages += batch["age"].tolist()
+        before = batch
+    assert set(ages) == set(range(6)), "they go on for up to 6 batches"
+
+
 def test_frames_come_from_the_recording(store: FrameStore) -> None:
     frames = next(frame_batches(store, 5, CPU, seed=0))["frames"]
     assert frames.dtype == torch.uint8

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldsim.model.dynamics import Dynamics, DynamicsConfig, Prediction
+from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, mix, sample_levels
+from worldsim.model.motion import POINTS
 from worldsim.model.sampler import Memory, remember_context, sample, sample_next
 from worldsim.model.text import TEXT_LENGTH, encode_bytes
 
@@ -46,6 +47,7 @@ class Clip:
         self.has_action = torch.ones(lanes, frames, dtype=torch.bool)
         self.has_action[:, 0] = False
         self.level = torch.rand(lanes, frames, generator=draw)
+        self.motion = torch.randn(lanes, frames, *[POINTS * side for side in GRID], 2, generator=draw)
         self.previous = torch.cat([torch.zeros_like(self.latents[:, :1]), self.latents[:, :-1]], 1)
 
     def predict(self, model: Dynamics, causal: bool = True, prompt: str | None = None) -> torch.Tensor:
@@ -55,8 +57,9 @@ class Clip:
         previous, there = (self.previous, self.has_action) if causal else (None, None)
         step = torch.zeros_like(self.level)
         return model(
-            noisy, self.level, step, self.actions, self.has_action, text, previous, there, causal=causal
-        ).latents
+            noisy, self.level, step, self.actions, self.has_action, text, previous, there, motion=self.motion,
+            causal=causal,
+        ).latents  # fmt: skip
 
 
 def test_the_causal_mask_hides_the_future_and_the_open_one_does_not(dynamics: Dynamics) -> None:
@@ -70,35 +73,13 @@ def test_the_causal_mask_hides_the_future_and_the_open_one_does_not(dynamics: Dy
     assert not torch.allclose(open_[:, 0], changed.predict(dynamics, causal=False)[:, 0], atol=1e-3)
 
 
-@pytest.mark.parametrize("changed", ["actions", "level", "previous", "gaussian"])
+@pytest.mark.parametrize("changed", ["actions", "level", "previous", "motion", "gaussian"])
 def test_every_input_of_a_frame_matters(dynamics: Dynamics, changed: str) -> None:
     clip, other = Clip(3), Clip(3)
     value = getattr(other, changed).clone()
     value[:, 2] = value[:, 2] * 0.5 + 0.1
     setattr(other, changed, value)
     assert not torch.allclose(clip.predict(dynamics)[:, 2], other.predict(dynamics)[:, 2], atol=1e-4)
-
-
-def test_several_samples_are_those_that_come_one_by_one(dynamics: Dynamics) -> None:
-    clip, other = Clip(4), Clip(4, seed=1)
-    clip.level[:, 2:] = 1  # where there is more than noise, all samples see the same
-    other.gaussian[:, :2] = clip.gaussian[:, :2]
-    noisy = [mix(clip.latents, gaussian, clip.level) for gaussian in (clip.gaussian, other.gaussian)]
-    text = dynamics.encode_text(encode_bytes(["snow", None]))
-    step = torch.zeros_like(clip.level)
-
-    def predict(frames: torch.Tensor, samples: torch.Tensor | None = None) -> Prediction:
-        return dynamics(
-            frames, clip.level, step, clip.actions, clip.has_action, text, clip.previous, clip.has_action,
-            samples=samples,
-        )  # fmt: skip
-
-    both = predict(noisy[0], torch.cat(noisy))
-    for index, frames in enumerate(noisy):
-        alone = predict(frames)
-        torch.testing.assert_close(both.latents[2 * index : 2 * index + 2], alone.latents)
-        torch.testing.assert_close(both.policy[2 * index : 2 * index + 2], alone.policy)
-    assert not torch.allclose(both.latents[:2, 2:], both.latents[2:, 2:], atol=1e-3)
 
 
 def test_text_matters_and_no_text_is_the_same_as_empty_text(dynamics: Dynamics) -> None:

@@ -28,6 +28,10 @@ def test_it_says_where_each_point_was(right: int, below: int) -> None:
     assert np.abs(flow[1]).max() < 0.2, "nothing moved"
 
 
+def test_one_frame_alone_has_none() -> None:
+    assert optical_flow(picture(32, 48)[None]).shape == (0, 8, 12, 2)
+
+
 def test_without_opencv_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match="pip install opencv-python-headless"):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
+from worldsim.model.discriminator import Discriminator
+from worldsim.model.tokenizer import Tokenizer, TokenizerConfig, blurred
 
 SMALL = TokenizerConfig(latent_channels=24, channels=32, layers=1, fine_channels=16, fine_layers=1, head_dim=16)
 
@@ -74,3 +75,53 @@ def test_training_the_decoder_improves_on_the_linear_inverse(fitted: Tokenizer) 
         tokenizer.loss(hard, latent_noise=0.0)["loss"].backward()
         optimizer.step()
     assert float(tokenizer.loss(hard, latent_noise=0.0)["loss"]) < 0.9 * before
+
+
+def test_a_blur_spreads_each_picture_by_its_own_deviation() -> None:
+    dot = torch.zeros(3, 32, 48, 3)
+    dot[:, 16, 24] = 1
+    deviation = torch.tensor([0.0, 1.0, 2.0])
+    spread = blurred(dot, deviation)
+    torch.testing.assert_close(spread.sum((1, 2)), torch.ones(3, 3))
+    torch.testing.assert_close(spread[0], dot[0])
+    for axis, length, middle in ((1, 32, 16), (2, 48, 24)):
+        share = spread[..., 0].sum(3 - axis)
+        variance = (share * (torch.arange(length) - middle) ** 2).sum(1)
+        torch.testing.assert_close(variance.sqrt(), deviation, atol=0.05, rtol=0)
+
+
+def test_a_decoder_taught_with_blur_sharpens() -> None:
+    torch.manual_seed(1)
+    boxes = (torch.rand(64, 4, 6, 3) * 255).to(torch.uint8).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    soft = blurred(boxes / 255, torch.full((64,), 2.0))
+    errors = []
+    for blur in (0.0, 2.0):
+        tokenizer = Tokenizer(SMALL)
+        tokenizer.fit(boxes)
+        optimizer = torch.optim.AdamW(tokenizer.parameters(), 3e-3)
+        for _ in range(60):
+            optimizer.zero_grad()
+            tokenizer.loss(boxes, blur=blur)["loss"].backward()
+            optimizer.step()
+        errors.append(float((tokenizer.decode(tokenizer.encode(soft)).detach() - boxes / 255).square().mean()))
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_before_a_discriminator_a_decoder_draws_the_texture_that_it_cannot_know() -> None:
+    torch.manual_seed(1)
+    noise = (torch.rand(256, 32, 32, 3) * 255).to(torch.uint8)
+    details = []
+    for adversarial in (0.0, 0.1):
+        tokenizer, discriminator = Tokenizer(SMALL), Discriminator(8)
+        tokenizer.fit(noise)
+        groups = [{"params": tokenizer.parameters()}, {"params": discriminator.parameters(), "betas": (0.5, 0.98)}]
+        optimizer = torch.optim.AdamW(groups, 3e-3)
+        for _ in range(100):
+            optimizer.zero_grad()
+            some = noise[torch.randperm(256)[:32]]
+            tokenizer.loss(some, adversarial=adversarial, discriminator=discriminator)["loss"].backward()
+            optimizer.step()
+        details.append(float(tokenizer.decode(tokenizer.encode(noise)).detach().std()))
+    true = float((noise / 255).std())
+    assert details[0] < 0.5 * true
+    assert details[1] > 0.6 * true

@@ -57,6 +57,31 @@ def test_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert more.optimizer.state[more.parameters["weight"]]["step"] > steps, "the optimizer's state came along"
 
 
+def test_a_rival_is_trained_by_the_same_loss_and_kept(tmp_path: Path) -> None:
+    def run(seconds: float) -> tuple[Training, nn.Linear]:
+        torch.manual_seed(0)
+        module, rival = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def loss(phase: Phase) -> Loss:
+            def both(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+                x = batch["x"]
+                return {"loss": (module(x) - 2 * x).square().mean() + (rival(x) + x).square().mean()}
+
+            return both
+
+        training = Training(module, tmp_path, "pair", device=CPU, rival=rival, compiled=False, show=False)
+        training.run([phase(seconds)], loss, batches)
+        return training, rival
+
+    first, rival = run(1.5)
+    assert (rival.weight + torch.eye(4)).abs().max() < 0.3
+    assert set(first.average) == {"weight", "bias"}, "a rival has no average"
+    again, restored = run(1.5)
+    assert again.progress.step == first.progress.step
+    assert torch.equal(restored.weight, rival.weight)
+    assert again.optimizer.state[restored.weight]["step"] == first.progress.step
+
+
 def test_phases_follow_each_other(tmp_path: Path) -> None:
     seen: list[int] = []
 

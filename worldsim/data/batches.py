@@ -74,34 +74,55 @@ def clip_batches(
     seed: int,
     *,
     motion: bool = False,
+    going: int = 0,
+    depth: int = 1,
 ) -> Iterator[Batch]:
     """Endless batches of random clips of `time` frames: the tensor arguments of `worldsim.model.forcing.dynamics_loss`.
 
     latents float16 (N, h, w, C), row by row those of the store's frames. motion: with the optical flow of the frames.
-    ValueError if no episode is long enough.
+    going: so many clips, the first of a batch, are those of the batch before, a frame later; each goes on for 1 to
+    `depth` batches, then another begins. ValueError if no episode is long enough.
 
     A recording holds no frame after the last action of an episode. Where that action ended the episode, a clip may
     reach one frame further: that frame is not known (its latents mean nothing), but its reward and end are.
     """
     rng = np.random.default_rng(seed)
     ended = np.asarray(store.terminated)[store.starts + store.lengths - 1]
-    room = np.maximum(store.lengths + ended - time + 1, 0)
-    if not room.sum():
-        raise ValueError(f"no episode has {time} frames: record longer ones, or train on shorter clips")
-    ends = np.cumsum(room)
+
+    def draw(count: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+        """Episodes and first rows of random stretches."""
+        room = np.maximum(store.lengths + ended - frames + 1, 0)
+        if not room.sum():
+            raise ValueError(f"no episode has {frames} frames: record longer ones, or train on shorter clips")
+        ends = np.cumsum(room)
+        choice = rng.integers(0, ends[-1], count)
+        episodes = np.searchsorted(ends, choice, side="right")
+        return episodes, store.starts[episodes] + choice - (ends[episodes] - room[episodes])
+
     values = to_device(_readable(latents), device)
     actions = torch.from_numpy(np.array(store.actions))
     rewards = torch.from_numpy(np.array(store.rewards))
     terminated = torch.from_numpy(np.array(store.terminated)).float()
     texts = [Captions(store, episode) for episode in range(len(store))]
+    age, lasts = np.zeros(going, np.int64), np.zeros(going, np.int64)
+    going_episodes, going_first = draw(going, time + depth - 1)
     while True:
-        choice = rng.integers(0, ends[-1], batch)
-        episodes = np.searchsorted(ends, choice, side="right")
-        first = store.starts[episodes] + choice - (ends[episodes] - room[episodes])
+        episodes, first = draw(batch - going, time)
+        if going:
+            age += 1
+            new = age >= lasts
+            fresh_episodes, fresh_first = draw(int(new.sum()), time + depth - 1)
+            going_episodes[new], going_first[new], age[new] = fresh_episodes, fresh_first, 0
+            lasts[new] = rng.integers(1, depth + 1, int(new.sum()))
+            episodes = np.concatenate([going_episodes, episodes])
+            first = np.concatenate([going_first + age, first])
         wanted = torch.from_numpy(first[:, None] + np.arange(time))
         last = torch.from_numpy(store.starts + store.lengths - 1)[episodes, None]
         rows = wanted.minimum(last)
         captions = [texts[e].at(int(row - store.starts[e]), rng) for e, row in zip(episodes, first, strict=True)]
+        parts = {"age": torch.from_numpy(age.copy()).to(device)} if going else {}
+        if motion:
+            parts["motion"] = _motion(store, rows.numpy()).to(device)
         yield {
             "latents": values[rows.to(values.device)].to(device).float(),
             "actions": actions[rows].to(device),
@@ -109,7 +130,7 @@ def clip_batches(
             "ends": terminated[rows].to(device),
             "known": (wanted <= last).to(device),
             "text": encode_bytes(captions, device),
-        } | ({"motion": _motion(store, rows.numpy()).to(device)} if motion else {})
+        } | parts
 
 
 def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Self, cast
 
 import torch
@@ -86,11 +85,6 @@ class Text:
     def map(self, function: Callable[[Tensor], Tensor]) -> Text:
         """The text with `function` applied to every tensor."""
         return Text([function(k) for k in self.keys], [function(v) for v in self.values], function(self.mask))
-
-
-def _repeat(n: int, tensor: Tensor) -> Tensor:
-    """A tensor n times along its first axis, whatever number of axes it has."""
-    return torch.cat([tensor] * n)
 
 
 def sinusoid(level: Tensor, channels: int) -> Tensor:
@@ -263,7 +257,6 @@ class Dynamics(nn.Module):
         *,
         motion: Tensor | None = None,
         causal: bool = True,
-        samples: Tensor | None = None,
         cache: Cache | None = None,
         remember: int = 0,
     ) -> Prediction:
@@ -276,13 +269,12 @@ class Dynamics(nn.Module):
         before each, used where has_previous (batch, time), None = nowhere (open mask).
         motion (batch, time, 4 h, 4 w, 2): the optical flow by which the frame before each had come about, in pixels, 0
         where it is not known; for a network that sees motion.
-        samples (n * batch, time, h, w, C): `noisy` n times, where the level is 1 each time with other noise; all but
-        the flow then comes n times, n * batch long. The first half of the network does not hear it and runs once.
         cache: frames remembered before these; the first `remember` frames of this call are added to it in place.
         """
         batch, time, height, width, _ = noisy.shape
         tokens, registers = height * width, self.config.registers
         head_dim = self.config.channels // self.config.heads
+        seen = motion.flatten(0, 1) if self.config.sees_motion and motion is not None else None
 
         flat = rearrange(noisy, "b t h w c -> (b t) (h w) c")
         if previous is None or has_previous is None:
@@ -304,8 +296,8 @@ class Dynamics(nn.Module):
         told = rearrange(1 - level, "b t -> (b t) 1 1").to(flat.dtype)
         places = self.embed_place(place_features(height, width, flat.device).to(flat.dtype))
         x = self.embed(flat * told) + before + places
-        if self.config.sees_motion and motion is not None:
-            x = x + self.motion.embed(motion.flatten(0, 1)).to(x.dtype)
+        if seen is not None:
+            x = x + self.motion.embed(seen).to(x.dtype)
         x = torch.cat([x, self.registers.expand(batch * time, -1, -1).to(x.dtype)], 1)
 
         rotation = rotation_in_space(height, width, head_dim, registers, x.device)
@@ -320,8 +312,10 @@ class Dynamics(nn.Module):
             x = x + (1 + gate1) * attended
             if block.time is not None:
                 past = None if cache is None else (cache.keys[layer], cache.values[layer])
-                seen, keys, values = block.temporal(rearrange(x, "(b t) n c -> b t n c", b=batch), in_time, mask, past)
-                x = x + seen.flatten(0, 1)
+                looked, keys, values = block.temporal(
+                    rearrange(x, "(b t) n c -> b t n c", b=batch), in_time, mask, past
+                )
+                x = x + looked.flatten(0, 1)
                 if cache is not None and remember:
                     cache.remember(layer, keys[:, :, :, :remember], values[:, :, :, :remember])
                 layer += 1
@@ -332,15 +326,10 @@ class Dynamics(nn.Module):
                 x = x + rearrange(read, "b (t n) c -> (b t) n c", t=time)
             x = x + (1 + gate2) * block.mlp(modulate(x, scale2, shift2))
             if block.time is not None and moved is None:  # once it has looked back: speed shows in the past alone
-                moved, flow = self._move(x[:, :tokens], condition, previous, has_previous, motion)
-                place = x[:, :tokens] + self.embed_moved(moved)
-                if samples is not None:
-                    n = len(samples) // batch
-                    batch, flat = n * batch, rearrange(samples, "b t h w c -> (b t) (h w) c")
-                    x, place, before, moved, told = (p.repeat(n, 1, 1) for p in (x, place, before, moved, told))
-                    condition, text = condition.repeat(n, 1), text.map(partial(_repeat, n))
-                # What cannot be known is made up, from noise: from here on, so that what came before is shared.
-                x = torch.cat([place + self.embed_noise(flat * (1 - told)), x[:, tokens:]], 1)
+                moved, flow = self._move(x[:, :tokens], condition, previous, has_previous, seen)
+                # What cannot be known is made up, from noise; where things move to does not hear it.
+                place = x[:, :tokens] + self.embed_moved(moved) + self.embed_noise(flat * (1 - told))
+                x = torch.cat([place, x[:, tokens:]], 1)
         if cache is not None:
             cache.count += remember
 
@@ -362,12 +351,11 @@ class Dynamics(nn.Module):
         condition: Tensor,
         previous: Tensor | None,
         has_previous: Tensor | None,
-        motion: Tensor | None,
+        seen: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         """The frame before, moved, (frames, tokens, C), zero where there is none; and the flow that moved it."""
         if previous is None or has_previous is None:
             return x.new_zeros(*x.shape[:2], self.config.latent_channels), None
-        seen = motion.flatten(0, 1) if self.config.sees_motion and motion is not None else None
         height, width = previous.shape[2:4]
         flow = self.motion.flow(F.rms_norm(x, x.shape[-1:], eps=1e-6), condition, height, width, seen)
         moved = self.motion.move(previous.flatten(0, 1), flow)

@@ -3,7 +3,8 @@
 Diffusion forcing (arXiv 2407.01392): each frame of a clip draws its own noise level, with patterns for the uses that
 matter. Rectified flow in x-space: noisy = (1 - level) * clean + level * noise, the network predicts clean. Shortcut
 forcing (Dreamer 4, arXiv 2509.24527): part of the batch learns to take in one step what it takes in two half steps.
-Against drift, part of the batch sees frames before that the model made itself (as in DIAMOND, arXiv 2405.12399).
+Against drift, part of the clips go on from frames that the model made itself (as in DIAMOND, arXiv 2405.12399), and
+against blur a discriminator judges what is made (`worldsim.model.discriminator`).
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from worldsim.model.discriminator import Discriminator
 from worldsim.model.dynamics import Dynamics, Prediction
 from worldsim.model.policy import ActionLayout
 
@@ -33,23 +36,28 @@ class ForcingConfig(BaseModel):
         default=0.0, ge=0, description="deviation of a random gain and offset of each channel of the frames before"
     )
     own: float = Field(
-        default=0.0, ge=0, le=1, description="share of clips where the frames before are the model's own"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of clips that go on from what the model made, one frame a step",
     )
-    own_depth: int = Field(default=2, ge=1, description="how many steps away from the truth those have gone")
+    own_depth: int = Field(default=24, ge=1, description="the most steps that those go on; the mean is half of it")
+    own_fade: float = Field(default=8.0, gt=0, description="steps by which their distance from the truth counts half")
+    adversarial: float = Field(default=0.0, ge=0, description="loss weight of what a discriminator says")
     drop_action: float = 0.08
     drop_text: float = 0.15
     drop_motion: float = 0.1
     shortcut: float = Field(default=0.0, ge=0, le=1, description="share of the clips of a batch with bootstrap targets")
     shortcut_steps: int = Field(default=4, description="most denoising steps that bootstrap targets are made for")
-    energy_score: bool = Field(
-        default=False, description="two predictions of every frame, scored as samples; else one and its squared error"
-    )
     weight_floor: float = Field(default=0.5, description="loss weight of pure noise; that of a clean frame is 1")
     motion_weight: float = Field(
         default=0.0, ge=0, description="loss weight of a pixel between the flow and the optical flow of the recording"
     )
     policy_weight: float = 0.02
     head_weight: float = 0.1
+
+
+_JUDGED = 4  # the discriminator judges the last frames of a clip: all would cost more and tell little more
 
 
 def mix(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
@@ -84,6 +92,9 @@ def dynamics_loss(
     known: Tensor,
     text: Tensor,
     motion: Tensor | None = None,
+    age: Tensor | None = None,
+    made: Tensor | None = None,
+    discriminator: Discriminator | None = None,
     causal: bool = True,
 ) -> dict[str, Tensor]:
     """The training loss of a batch of clips; the entry "loss" is minimised, the others are for the log.
@@ -93,10 +104,23 @@ def dynamics_loss(
     no latents and only what the action before gave is learned; text: byte ids (batch, length); motion (batch, time,
     4 h, 4 w, 2): where the points of each frame were in the one before, in pixels, needed if motion_weight is above 0
     or the model sees motion.
+    age: int64 (own,): the first clips of the batch are those of the batch before, one frame later, and this is how
+    often that was so; made (own, time, h, w, C), float: what the model made of their frames, replaced in place.
+    discriminator: its loss is part of "loss" too, for its own weights; needed if adversarial is above 0.
     """
     batch, time = latents.shape[:2]
     device = latents.device
     level = torch.where(known, sample_levels(batch, time, config, device), 1.0)
+    shown, own = latents, 0
+    if age is not None:
+        assert made is not None, "clips that go on need what was made of them"
+        own = len(age)
+        level = torch.cat([F.pad(level[:own, :-1], (0, 1), value=1.0), level[own:]])  # the newest frame is made anew
+        goes_on = rearrange(age > 0, "b -> b 1 1 1 1")
+        going = torch.cat([torch.where(goes_on, made[:, 1:], latents[:own, :-1]), latents[:own, -1:]], 1)
+        # Stepping remembers what it made, so these clips do too; what they are to become is still the truth.
+        remembered = rearrange(level[:own] < 0.15, "b t -> b t 1 1 1")
+        shown = torch.cat([torch.where(remembered, going, latents[:own]), latents[own:]])
     step = torch.zeros_like(level)
     shortcut = int(config.shortcut * batch + 0.5) if causal else 0
     if shortcut:
@@ -112,53 +136,37 @@ def dynamics_loss(
     has_action = keep & (torch.arange(time, device=device) > 0)
     led_here = F.pad(scaled[:, :-1], (0, 0, 1, 0))
     text = torch.where(torch.rand(batch, 1, device=device) >= config.drop_text, text, 0)
-    before = F.pad(latents[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
+    before = latents if not own else torch.cat([going, latents[own:]])
+    before = F.pad(before[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
+    true = (torch.arange(batch, device=device) >= own)[:, None, None, None, None]  # what was made has errors of its own
     # Added, not mixed in: the network is not told how much, and shrunk inputs would teach it to amplify every frame.
     deviation = latents[:, 0].std((0, 1, 2))
     amount = config.previous_noise * torch.rand(batch, time, 1, 1, 1, device=device) * deviation
-    before = before + amount * torch.randn_like(before)
+    before = before + true * amount * torch.randn_like(before)
     if config.drift:
         # Colours and contrasts that have drifted, the same way for all of a clip, are to be led back to true ones.
         gain, offset = config.drift * torch.randn(2, batch, 1, 1, 1, latents.shape[-1], device=device)
-        before = before * (1 + gain) + offset * deviation
+        before = before * (1 + true * gain) + true * offset * deviation
     seen_motion = None
     if model.config.sees_motion and causal:
         assert motion is not None, "the clips come without their optical flow"
-        keep = torch.rand(batch, 1, 1, 1, 1, device=device) >= config.drop_motion
-        seen_motion = F.pad(motion[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0)) * keep
+        told = torch.rand(batch, 1, 1, 1, 1, device=device) >= config.drop_motion
+        seen_motion = F.pad(motion[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0)) * told
     has_before = (torch.arange(time, device=device) > 0).expand(batch, -1)
 
     encoded = model.encode_text(text)
 
-    def predict(first: int, noisy: Tensor, level: Tensor, step: Tensor, samples: Tensor | None = None) -> Prediction:
+    def predict(first: int, noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
         """The model's prediction for the first `first` clips."""
         words = encoded.map(lambda tensor: tensor[:first])
         seen = (before[:first], has_before[:first]) if causal else (None, None)
         return model(
             noisy, level, step, led_here[:first], has_action[:first], words, *seen,
-            motion=None if seen_motion is None else seen_motion[:first], causal=causal, samples=samples,
+            motion=None if seen_motion is None else seen_motion[:first], causal=causal,
         )  # fmt: skip
 
-    shown = latents
-    own = int(config.own * batch + 0.5) if causal else 0
-    if own:
-        with torch.no_grad():
-            for _ in range(config.own_depth):
-                fresh = torch.randn_like(latents[:own])
-                made = predict(own, fresh, torch.ones_like(level[:own]), torch.zeros_like(step[:own])).latents
-                # The first frame of a clip has nothing before it to be made from: it stays true.
-                made = torch.cat([before[:own, :2], made[:, 1:-1].to(before.dtype)], 1)
-                before = torch.cat([made, before[own:]])
-            # Stepping remembers what it made, so these clips do too; what they are to become is still the truth.
-            remembered = (level[:own] < 0.15)[..., None, None, None]
-            made = torch.cat([made[:, 1:], latents[:own, -1:]], 1)
-            shown = torch.cat([torch.where(remembered, made, latents[:own]), latents[own:]])
     noisy = mix(shown, torch.randn_like(latents), level)
-    samples = None
-    if config.energy_score:
-        wide = ((level == 1) & (step == 0))[..., None, None, None]  # a bootstrap target belongs to its noise
-        samples = torch.cat([noisy, torch.where(wide, torch.randn_like(noisy), noisy)])
-    prediction = predict(batch, noisy, level, step, samples)
+    prediction = predict(batch, noisy, level, step)
     target = latents
     if shortcut:
         with torch.no_grad():
@@ -169,52 +177,50 @@ def dynamics_loss(
                 [torch.where(is_step, bootstrap.to(latents.dtype), latents[:shortcut]), latents[shortcut:]]
             )
 
-    made, *other = prediction.latents.float().split(batch)
-    error = (made - target.float()).square().mean((2, 3, 4))
-    score = _energy_score(made, other[0], target.float()) if other else error
+    drawn = prediction.latents.float()
+    error = (drawn - target.float()).square().mean((2, 3, 4))
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
-    flow = (weight * score * known).mean()
-    # Of two samples the first is enough for the heads.
-    policy = ((1 - level) * layout.loss(prediction.policy[:batch], scaled)).mean()  # unknown frames have level 1
-    reward = F.mse_loss(prediction.reward[:batch, 1:].float(), rewards[:, :-1])
-    end = F.binary_cross_entropy_with_logits(prediction.end[:batch, 1:].float(), ends[:, :-1])
+    if age is not None and made is not None:
+        # However good, they go elsewhere in time; then nearness to the truth would ask for a blur.
+        weight = weight * F.pad(torch.exp2(-age / config.own_fade), (0, batch - own), value=1.0)[:, None]
+        made.copy_(torch.cat([going[:, :-1], drawn[:own, -1:].to(going.dtype)], 1).detach())
+    flow = (weight * error * known).mean()
+    policy = ((1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
+    reward = F.mse_loss(prediction.reward[:, 1:].float(), rewards[:, :-1])
+    end = F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1])
     moved = torch.zeros((), device=device)
     if config.motion_weight and causal:
         assert motion is not None, "the clips come without their optical flow"
         assert prediction.flow is not None
         # Own frames show other places than the truth does.
-        true = has_before & known & (torch.arange(batch, device=device) >= own)[:, None]
-        moved = ((prediction.flow.float() - motion).abs().mean((2, 3, 4)) * true).sum() / true.sum().clamp_min(1)
+        same = has_before & known & true[..., 0, 0, 0]
+        moved = _mean((prediction.flow.float() - motion).abs().mean((2, 3, 4)), same)
     starts = (level > 0.99) & has_before & (step == 0) & known
+    judged = torch.zeros((), device=device)
+    caught: dict[str, Tensor] = {}
+    if config.adversarial:
+        assert discriminator is not None, "there is no discriminator"
+        last = min(_JUDGED, time)
+        ours, true_ones = (model.motion.drawn(x[:, -last:].flatten(0, 1)) for x in (drawn, latents))
+        to_maker, judged = discriminator.losses(ours, true_ones, starts[:, -last:].flatten())
+        judged = judged + config.adversarial * to_maker
+        caught = {"caught": to_maker.detach()}
     return {
         "loss": flow
         + config.policy_weight * policy
         + config.head_weight * (reward + end)
-        + config.motion_weight * moved,
+        + config.motion_weight * moved
+        + judged,
         "flow": flow.detach(),
-        "from_noise": _mean(error, starts),
+        "from_noise": _mean(error.detach(), starts),
         "policy": policy.detach(),
         "motion": moved.detach(),
-    } | ({"spread": _mean((made - other[0]).square().mean((2, 3, 4)), starts)} if other else {})
+    } | caught
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """The mean of values where `where` is true, without a gradient."""
-    return ((values * where).sum() / where.sum().clamp_min(1)).detach()
-
-
-def _energy_score(one: Tensor, other: Tensor, truth: Tensor) -> Tensor:
-    """The energy score of two samples, (batch, time): the mean over tokens, latents being (batch, time, h, w, C).
-
-    Half of their distances from the truth less half of their distance from each other. A proper score (Gneiting and
-    Raftery 2007): the least is reached by samples that are distributed as the truth is, and not by their mean, which is
-    a blur. Networks that forecast weather are trained so (arXiv 2506.10772), and few-step diffusion (2502.02483).
-    """
-
-    def distance(x: Tensor, y: Tensor) -> Tensor:
-        return ((x - y).square().mean(-1) + 1e-4).sqrt().mean((2, 3))
-
-    return (distance(one, truth) + distance(other, truth) - distance(one, other)) / 2
+    """The mean of values where `where` is true; 0 if it is nowhere."""
+    return (values * where).sum() / where.sum().clamp_min(1)
 
 
 def _two_half_steps(

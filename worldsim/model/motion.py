@@ -45,8 +45,10 @@ class Motion(nn.Module):
 
     def __init__(self, latent: int, channels: int, condition: int, sees_motion: bool = False) -> None:
         super().__init__()
-        self.draw = Linear(latent, _PIXELS, bias=False)  # not trained: a gradient through it would cost too much
-        self.read = Linear(_PIXELS, latent)
+        # Neither is trained, so that one undoes the other exactly: a product of the two with a gain above 1, however
+        # little, would brighten at every step what a gate keeps.
+        self.draw = Linear(latent, _PIXELS, bias=False).requires_grad_(False)
+        self.read = Linear(_PIXELS, latent).requires_grad_(False)
         self.whole = Linear(condition, 2 * PLACE_FEATURES)
         self.parts = Linear(channels, 2 * POINTS * POINTS)
         zero = [self.whole, self.parts]
@@ -60,7 +62,7 @@ class Motion(nn.Module):
 
     @torch.no_grad()
     def start_from(self, tokenizer: Tokenizer) -> None:
-        """Draw as the tokenizer's linear part does, without the mean picture; read likewise, to begin with."""
+        """Draw as the tokenizer's linear part does, without the mean picture; read likewise."""
         self.draw.weight.copy_(tokenizer.synthesis.T)
         self.read.weight.copy_(tokenizer.analysis.T)
         self.read.bias.zero_()
@@ -88,19 +90,20 @@ class Motion(nn.Module):
         points = rearrange(seen, "f (h p) (w q) c -> f (h w) (p q c)", p=POINTS, q=POINTS)
         return self.embed_seen((points / (_REACH * PATCH * height)).to(self.embed_seen.weight.dtype))
 
+    def drawn(self, latents: Tensor) -> Tensor:
+        """Latents (..., h, w, C) as pictures (..., H, W, 3), float32 from about -1 to 1, without the mean picture."""
+        return rearrange(self.draw(latents).float(), "... h w (p q c) -> ... (h p) (w q) c", p=PATCH, q=PATCH)
+
     @torch.no_grad()
     def pictures(self, latents: Tensor) -> Tensor:
         """Latents (..., h, w, C) drawn, without the mean picture, to find optical flow: uint8 (..., H, W, 3)."""
-        drawn = rearrange(self.draw(latents).float(), "... h w (p q c) -> ... (h p) (w q) c", p=PATCH, q=PATCH)
-        return (127.5 * (drawn + 1)).clamp(0, 255).round().to(torch.uint8)
+        return (127.5 * (self.drawn(latents) + 1)).clamp(0, 255).round().to(torch.uint8)
 
     def move(self, latents: Tensor, flow: Tensor) -> Tensor:
         """Latents (frames, h, w, C) looked up where the flow (frames, 4 h, 4 w, 2) points; beyond the edge, at it."""
         height, width = latents.shape[1:3]
-        with torch.no_grad():
-            drawn = rearrange(
-                self.draw(latents).float(), "f h w (p q c) -> f c (h p) (w q)", p=PATCH, q=PATCH
-            ).contiguous()
+        with torch.no_grad():  # a gradient for the frame before would cost too much
+            drawn = rearrange(self.drawn(latents), "f h w c -> f c h w").contiguous()
         # Bicubic, because what is looked up again and again would blur away. Places in float32, and from -1 to 1 across
         # the picture, as grid_sample wants them.
         extent = flow.new_tensor([PATCH * width / 2, PATCH * height / 2])

@@ -21,7 +21,7 @@ def optical_flow(frames: np.ndarray) -> np.ndarray:
     inverse search (arXiv 1603.03590), by OpenCV; about 1 ms a frame of 80x128. ImportError that says what to install.
     """
     try:
-        import cv2
+        import cv2  # here, because machines that train a World without it need not have it
     except ImportError:
         raise ImportError(
             "a World that sees motion, and one that is taught it, needs OpenCV: pip install opencv-python-headless"
@@ -29,9 +29,9 @@ def optical_flow(frames: np.ndarray) -> np.ndarray:
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     side = PATCH // POINTS
-    flows = []
-    for before, now in pairwise(grey):
+    height, width = (length // side for length in frames.shape[1:3])
+    flows = np.zeros((max(len(frames) - 1, 0), height, width, 2), np.float32)
+    for found, (before, now) in zip(flows, pairwise(grey), strict=True):
         flow = search.calc(now, before, None)  # type: ignore[call-overload]  # None: begin with no motion
-        height, width = (length // side for length in flow.shape[:2])
-        flows.append(flow.reshape(height, side, width, side, 2).mean((1, 3)))
-    return np.stack(flows).astype(np.float32)
+        found[:] = flow.reshape(height, side, width, side, 2).mean((1, 3))
+    return flows

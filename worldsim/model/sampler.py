@@ -67,7 +67,7 @@ def sample(
     context = mix(latents, gaussian, shown)
     previous = torch.cat([torch.zeros_like(latents[:, :1]), latents[:, :-1]], 1) if causal else None
     has_previous = torch.cat([torch.zeros_like(kept[:, :1]), kept[:, :-1]], 1) if causal else None
-    motion = seen_motion(dynamics, latents, kept) if causal and dynamics.config.sees_motion else None
+    motion = seen_motion(dynamics, latents, kept) if causal else None
     keep = kept[..., None, None, None]
 
     def predict(noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
@@ -83,8 +83,13 @@ def sample(
 
 
 def flow_between(dynamics: Dynamics, before: Tensor, now: Tensor, known: Tensor) -> Tensor:
-    """Optical flow between frames (n, h, w, C), float32 (n, 4 h, 4 w, 2) in pixels; 0 where known (n,) is false."""
+    """Optical flow between frames (n, h, w, C), float32 (n, 4 h, 4 w, 2) in pixels; 0 where known (n,) is false.
+
+    0 everywhere for a network that does not see motion.
+    """
     flow = torch.zeros(len(now), POINTS * now.shape[1], POINTS * now.shape[2], 2)
+    if not dynamics.config.sees_motion:
+        return flow.to(now.device)
     pairs = dynamics.motion.pictures(torch.stack([before, now], 1)).cpu().numpy()
     for index in known.nonzero().flatten().tolist():
         flow[index] = torch.from_numpy(optical_flow(pairs[index])[0])
@@ -174,9 +179,7 @@ def remember_context(
     actions = torch.cat([actions.new_zeros(lanes, 1, actions.shape[-1]), actions], 1).to(latents.dtype)
     later = (torch.arange(time, device=latents.device) > 0).expand(lanes, -1)
     previous = torch.cat([torch.zeros_like(latents[:, :1]), latents[:, :-1]], 1)
-    motion = memory.motion[:, None].expand(-1, time, -1, -1, -1)
-    if dynamics.config.sees_motion:
-        motion = seen_motion(dynamics, latents, torch.ones_like(later))
+    motion = seen_motion(dynamics, latents, torch.ones_like(later))
     prediction = dynamics(
         mix(latents, gaussian, level), level, torch.zeros_like(level), actions, later, memory.text, previous, later,
         motion=motion, cache=memory.cache, remember=time - 1,
@@ -226,9 +229,7 @@ def sample_next(
     yes = torch.ones_like(memory.has_action)
     present_level = torch.full_like(cap, context_noise)
     present = mix(memory.latents[:, None], context_gaussian[:, None], present_level)
-    motion = memory.motion
-    if dynamics.config.sees_motion:
-        motion = flow_between(dynamics, memory.previous, memory.latents, memory.has_previous)
+    motion = flow_between(dynamics, memory.previous, memory.latents, memory.has_previous)
     first = True
 
     def predict(noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:

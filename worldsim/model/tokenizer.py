@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from worldsim.model import PATCH
+from worldsim.model.discriminator import Discriminator
 from worldsim.model.layers import Block, Linear, rotation_in_space
 
 _PIXELS = PATCH * PATCH * 3
@@ -109,19 +110,49 @@ class Tokenizer(nn.Module):
         """Like `decode`, but uint8 (batch, 16 h, 16 w, 3)."""
         return (self.decode(latents).float().clamp(0, 1) * 255).round().to(torch.uint8)
 
-    def loss(self, frames: Tensor, latent_noise: float = 0.1) -> dict[str, Tensor]:
+    def loss(
+        self,
+        frames: Tensor,
+        *,
+        latent_noise: float = 0.1,
+        blur: float = 0.0,
+        adversarial: float = 0.0,
+        discriminator: Discriminator | None = None,
+    ) -> dict[str, Tensor]:
         """Reconstruction loss of frames (batch, H, W, 3) uint8; the entry "loss" is minimised.
 
-        Noise on the latents makes the decoder forgive small errors of the dynamics. The L1 error of the pictures'
-        gradients keeps edges sharp.
+        latent_noise, blur: the most noise on the latents, in their deviations, and the most blur of the frames that
+        are encoded, in pixels; both teach the decoder to forgive what a dynamics does. The L1 error of the pictures'
+        gradients keeps edges sharp, and `adversarial`, the loss weight of what a discriminator says, textures.
         """
         target = frames.float() / 255
-        latents = self.encode(target)
+        shown = target
+        if blur:
+            shown = blurred(target, blur * torch.rand(len(target), device=target.device).square())
+        latents = self.encode(shown)
         amount = latent_noise * torch.rand(len(latents), 1, 1, 1, device=latents.device)
         output = self.decode(latents + amount * torch.randn_like(latents)).float()
         squared = F.mse_loss(output, target)
         edges = F.l1_loss(output.diff(dim=1), target.diff(dim=1)) + F.l1_loss(output.diff(dim=2), target.diff(dim=2))
-        return {"loss": squared + 0.05 * edges, "psnr": -10 * squared.detach().log10()}
+        values = {"loss": squared + 0.05 * edges, "psnr": -10 * squared.detach().log10()}
+        if adversarial:
+            assert discriminator is not None, "there is no discriminator"
+            all_ = torch.ones(len(target), dtype=torch.bool, device=target.device)
+            to_maker, judged = discriminator.losses(2 * output - 1, 2 * target - 1, all_)
+            values["loss"] = values["loss"] + adversarial * to_maker + judged
+            values["caught"] = to_maker.detach()
+        return values
+
+
+def blurred(pictures: Tensor, deviation: Tensor) -> Tensor:
+    """Pictures (batch, H, W, 3), each with a Gaussian blur of its own deviation (batch,) in pixels, up to about 3."""
+    places = torch.arange(-6, 7, device=pictures.device)
+    weights = (-0.5 * (places / deviation.clamp_min(0.05)[:, None]) ** 2).softmax(1)
+    x = rearrange(pictures, "b h w c -> b c h w")
+    for _ in range(2):  # along the width, then along the height
+        padded = F.pad(x, (6, 6, 0, 0), mode="replicate").unfold(3, 13, 1)
+        x = torch.einsum("b c h w k, b k -> b c w h", padded, weights)
+    return rearrange(x, "b c h w -> b h w c")
 
 
 def _patches(values: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The block world: walked, dug and built in at 80x128, twenty frames a second."""
 
+from worldsim.model.forcing import ForcingConfig
 from worldsim.recipes.recipe import DynamicsSizes, Recipe
 from worldsim.training.loop import Phase
 
@@ -10,43 +11,24 @@ RECIPE = Recipe(
     env_kwargs={"size": [80, 128]},
     frames=256_000,
     dynamics=DynamicsSizes(sees_motion=True),
-    tokenizer_phases=[Phase(minutes=24, batch=16, rate=1e-3, rate_end=1e-5)],
+    tokenizer_phases=[
+        Phase(minutes=22, batch=16, rate=1e-3, rate_end=1e-5),
+        # The decoder learns to draw textures, also from the blur that a World fades to.
+        Phase(minutes=20, batch=16, rate=5e-4, rate_end=1e-5, settings={"blur": 2.0, "adversarial": 5e-4}),
+    ],
+    forcing=ForcingConfig(pure_noise=0.8, weight_floor=1.0, motion_weight=0.1),
     dynamics_phases=[
         # Short clips, because more of them in a batch show more different places.
-        Phase(minutes=12, batch=8, time=8, rate=1e-3, rate_end=1e-3, settings={"pure_noise": 0.8, "weight_floor": 1.0}),
-        # Once it moves, against drift: a third of the clips continue from frames that the model made itself, and the
-        # colours of all lead away from the truth a little.
+        Phase(minutes=50, batch=8, time=8, rate=1e-3, rate_end=7e-4, settings={"drift": 0.02}),
+        # Once it moves, against drift and blur: half of the clips go on from what the model made, and a discriminator
+        # asks for frames that look recorded.
         Phase(
-            minutes=14,
-            batch=6,
-            time=12,
-            rate=9e-4,
-            rate_end=6e-4,
-            settings={"own": 0.34, "own_depth": 3, "drift": 0.1, "pure_noise": 0.8, "weight_floor": 1.0},
-        ),
-        Phase(
-            minutes=22,
+            minutes=29,
             batch=6,
             time=12,
             rate=6e-4,
             rate_end=1e-5,
-            settings={"own": 0.34, "own_depth": 3, "drift": 0.02, "pure_noise": 0.8, "weight_floor": 1.0},
-        ),
-        Phase(
-            minutes=112,
-            batch=6,
-            time=12,
-            rate=6e-4,
-            rate_end=1e-5,
-            settings={
-                "energy_score": True,
-                "own": 0.34,
-                "own_depth": 3,
-                "drift": 0.05,
-                "pure_noise": 0.8,
-                "weight_floor": 1.0,
-                "motion_weight": 0.1,
-            },
+            settings={"own": 0.5, "own_depth": 48, "adversarial": 0.1, "drift": 0.02},
         ),
     ],
     temperature=0.0,  # of the noise that frames are made from: 1 shows more detail, and is wrong sooner (NOTES.md)

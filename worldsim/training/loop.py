@@ -57,6 +57,7 @@ _DECAY = 0.01
 class Training:
     """Trains `module` and keeps it, its moving average and the optimizer in `directory`/`name`.safetensors.
 
+    rival: a network that the same loss trains beside it, such as a discriminator; has no moving average.
     compiled: compile the step and run its matrix products in bfloat16; compiling takes a minute or two on two cores,
     so networks that train in a minute do without, in float32.
     """
@@ -68,6 +69,7 @@ class Training:
         name: str,
         *,
         device: torch.device,
+        rival: nn.Module | None = None,
         average: float = 0.999,
         compiled: bool = True,
         checkpoint_minutes: float = 2.0,
@@ -81,9 +83,13 @@ class Training:
         self.on_checkpoint, self.show = on_checkpoint, show
         self.parameters = dict(module.named_parameters())
         self.average = {key: p.detach().clone() for key, p in self.parameters.items()}
+        self.rival = rival
         matrices = [p for p in self.parameters.values() if p.ndim > 1]
         others = [p for p in self.parameters.values() if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": _DECAY}, {"params": others, "weight_decay": 0.0}]
+        if rival is not None:
+            # Less momentum: what it learned to tell apart a while ago is not what is made now.
+            groups.append({"params": list(rival.parameters()), "weight_decay": 0.0, "betas": (0.5, 0.98)})
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
         self.progress = Progress()
         self.writer = None
@@ -181,7 +187,9 @@ class Training:
         values = loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         values["loss"].backward()
-        nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        if self.rival is not None:
+            nn.utils.clip_grad_norm_(self.rival.parameters(), 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -215,7 +223,9 @@ class Training:
         """Write the checkpoint; a kill at any moment leaves the old one or the new one, never half of one."""
         tensors = {f"module.{key}": p.detach() for key, p in self.module.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.items()}
-        for key, parameter in self.parameters.items():
+        if self.rival is not None:
+            tensors |= {f"rival.{key}": p.detach() for key, p in self.rival.state_dict().items()}
+        for key, parameter in self._trained().items():
             for part, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{part}.{key}"] = value
         save_tensors(self.path, tensors, {"progress": json.dumps(vars(self.progress))})
@@ -229,19 +239,26 @@ class Training:
             return
         tensors, facts = load_tensors(self.path, self.device)
         self.progress = Progress(**json.loads(facts["progress"]))
-        parts: dict[str, dict[str, Tensor]] = {"module": {}, "average": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"module": {}, "average": {}, "rival": {}, "optimizer": {}}
         for key, value in tensors.items():
             part, _, rest = key.partition(".")
             parts[part][rest] = value
         try:
             self.module.load_state_dict(parts["module"])
+            if self.rival is not None:
+                self.rival.load_state_dict(parts["rival"])
             for key, value in self.average.items():
                 value.copy_(parts["average"][key])
         except (RuntimeError, KeyError) as error:
             raise ValueError(f"the checkpoint {self.path} is of another recipe; use another --out ({error})") from None
         for key, value in parts["optimizer"].items():
             part, _, name = key.partition(".")
-            self.optimizer.state[self.parameters[name]][part] = value
+            self.optimizer.state[self._trained()[name]][part] = value
+
+    def _trained(self) -> dict[str, nn.Parameter]:
+        """All that the optimizer changes, by name."""
+        rivals = {} if self.rival is None else dict(self.rival.named_parameters())
+        return self.parameters | {f"rival.{key}": p for key, p in rivals.items()}
 
 
 def _autocast(loss: Loss, device: torch.device) -> Loss:

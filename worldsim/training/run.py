@@ -22,6 +22,7 @@ from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
 from worldsim.files import clear_leftovers, free_space_or_error, replacing
 from worldsim.machine import pick_device
+from worldsim.model.discriminator import Discriminator
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, dynamics_loss
 from worldsim.model.tokenizer import Tokenizer
@@ -115,9 +116,11 @@ def _train_tokenizer(
     else:
         tokenizer.fit(next(frame_batches(store, 1024, device, seed=recipe.seed))["frames"])
         save_tensors(fitted, tokenizer.state_dict())
-    train_part(tokenizer, name="tokenizer").run(
+    judged = any(phase.settings.get("adversarial") for phase in recipe.tokenizer_phases)
+    rival = Discriminator().to(device) if judged else None
+    train_part(tokenizer, name="tokenizer", rival=rival).run(
         recipe.tokenizer_phases,
-        loss=lambda phase: lambda batch: tokenizer.loss(batch["frames"], **phase.settings),
+        loss=lambda phase: lambda batch: tokenizer.loss(batch["frames"], discriminator=rival, **phase.settings),
         batches=lambda phase, seed: frame_batches(store, phase.batch, device, seed),
     )
     save_tensors(finished, tokenizer.state_dict())
@@ -212,15 +215,29 @@ def _train_dynamics(
         trained = spec.model_copy(update={"shortcut": mix.shortcut > 0})
         World(trained, tokenizer, copy, starts).save(out / "world")
 
+    def own_clips(phase: Phase) -> int:
+        return round(_forcing(recipe, phase).own * phase.batch)
+
+    discriminator = Discriminator().to(device) if any(mix.adversarial for mix in mixes) else None
+
     def loss(phase: Phase) -> Loss:
         nonlocal mix
         mix = _forcing(recipe, phase)
-        return lambda batch: dynamics_loss(dynamics, spec.layout, mix, causal=True, **batch)
+        made = torch.zeros(own_clips(phase), phase.time, *latents.shape[1:], device=device)
+        return lambda batch: dynamics_loss(
+            dynamics, spec.layout, mix, made=made, discriminator=discriminator, causal=True, **batch
+        )
 
     def batches(phase: Phase, seed: int) -> Iterator[Batch]:
-        motion = config.sees_motion or _forcing(recipe, phase).motion_weight > 0
-        return ahead(clip_batches(store, latents, phase.batch, phase.time, device, seed, motion=motion))
+        forcing = _forcing(recipe, phase)
+        motion = config.sees_motion or forcing.motion_weight > 0
+        clips = clip_batches(
+            store, latents, phase.batch, phase.time, device, seed, motion=motion, going=own_clips(phase),
+            depth=forcing.own_depth,
+        )  # fmt: skip
+        return ahead(clips)
 
-    train_part(dynamics, name="dynamics", on_checkpoint=save_world).run(recipe.dynamics_phases, loss, batches)
+    training = train_part(dynamics, name="dynamics", rival=discriminator, on_checkpoint=save_world)
+    training.run(recipe.dynamics_phases, loss, batches)
     print(f"The World is in {out / 'world'}", file=sys.stderr)
     return out / "world"
