@@ -14,7 +14,7 @@ RECIPE = Recipe(
     tokenizer_phases=[
         Phase(minutes=22, batch=16, rate=1e-3, rate_end=1e-5),
         # The decoder learns to draw textures, also from the blur that a World fades to.
-        Phase(minutes=20, batch=16, rate=5e-4, rate_end=1e-5, settings={"blur": 2.0, "adversarial": 5e-4}),
+        Phase(minutes=7, batch=16, rate=7e-4, rate_end=1e-5, settings={"blur": 3.0, "adversarial": 1e-3}),
     ],
     forcing=ForcingConfig(pure_noise=0.8, weight_floor=1.0, motion_weight=0.1),
     dynamics_phases=[
