@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import worldsim
 from worldsim.spec import WorldSpec
-from worldsim.world import UnknownWorldError, World, available_worlds
+from worldsim.world import FORMAT, UnknownWorldError, World, available_worlds
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_an_action_space_that_does_not_fit_the_weights_is_told(copy: Path) -> No
     ("content", "message"),
     [
         ("{", "spec.json is not a World's spec"),
-        ('{"format": 3, "speck": 2}', "speck"),
+        (f'{{"format": {FORMAT}, "speck": 2}}', "speck"),
         ("\udcff", "not a World's spec"),
     ],
 )
@@ -87,7 +87,7 @@ def test_a_broken_spec_names_the_file_and_the_field(copy: Path, content: str, me
 
 def test_a_world_of_another_format_is_refused(copy: Path) -> None:
     edit(copy, format=99, unheard_of="then")
-    with pytest.raises(ValueError, match="a World of format 99; this version of worldsim reads format 3"):
+    with pytest.raises(ValueError, match=f"a World of format 99; this version of worldsim reads format {FORMAT}"):
         worldsim.load(copy, device="cpu")
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from worldsim.simulation import Simulation
 
 WORLDS = Path(__file__).parent / "worlds"
-FORMAT = 3  # 3: the dynamics are led by optical flow, and keep what moved by a gate
+FORMAT = 4  # 4: pixels follow the flow by a factor of their own
 _WEIGHTS, _SPEC = "weights.safetensors", "spec.json"
 
 
@@ -117,7 +117,8 @@ class World:
         for layer in (dynamics.to_latent, dynamics.heads, *(b.modulation.linear for b in dynamics.typed_blocks)):
             nn.init.normal_(layer.weight, std=0.2)
         motion = dynamics.motion
-        for layer in (motion.whole, motion.parts, *((motion.embed_seen,) if dynamics.config.sees_motion else ())):
+        led = (motion.embed_seen,) if dynamics.config.sees_motion else ()
+        for layer in (motion.whole, motion.parts, motion.follow, *led):
             nn.init.normal_(layer.weight, std=0.02)  # some pixels; more would make chaos of what is noise already
         time = min(spec.context_length, 8)
         shape = (starts, time, spec.size[0] // PATCH, spec.size[1] // PATCH, channels)

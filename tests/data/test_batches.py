@@ -51,7 +51,7 @@ def test_too_short_episodes_are_told(store: FrameStore, latents: np.ndarray) -> 
 
 
 def test_clips_that_go_on_are_those_of_the_batch_before_a_frame_later(store: FrameStore, latents: np.ndarray) -> None:
-    batches = clip_batches(store, latents, 5, 4, CPU, seed=0, going=3, depth=6)
+    batches = clip_batches(store, latents, 5, 4, CPU, seed=0, own=3, own_depth=6)
     before = next(batches)
     assert before["age"].tolist() == [0, 0, 0]
     ages = []
@@ -67,6 +67,12 @@ def test_clips_that_go_on_are_those_of_the_batch_before_a_frame_later(store: Fra
         ages += batch["age"].tolist()
         before = batch
     assert set(ages) == set(range(6)), "they go on for up to 6 batches"
+
+
+def test_only_clips_that_go_on_need_longer_episodes(store: FrameStore, latents: np.ndarray) -> None:
+    assert next(clip_batches(store, latents, 4, 40, CPU, seed=0, own_depth=24))["latents"].shape[1] == 40
+    with pytest.raises(ValueError, match="no episode has 63 frames"):
+        next(clip_batches(store, latents, 4, 40, CPU, seed=0, own=2, own_depth=24))
 
 
 def test_frames_come_from_the_recording(store: FrameStore) -> None:

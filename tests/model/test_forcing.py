@@ -121,7 +121,7 @@ def test_clips_go_on_from_what_the_model_made_of_them() -> None:
     model = Dynamics(CONFIG)
     for parameter in (model.to_latent.weight, model.heads.weight):
         torch.nn.init.normal_(parameter)
-    mix = ForcingConfig(own=0.25, drop_action=0.0, previous_noise=0.0)
+    mix = ForcingConfig(drop_action=0.0, previous_noise=0.0)
     batch = batch_where_an_action_ends_all(16) | {"known": torch.ones(16, 4, dtype=torch.bool)}
     batch["latents"] = torch.randn(16, 4, 2, 2, 4)
     made = torch.full((4, 4, 2, 2, 4), 99.0)
@@ -134,9 +134,59 @@ def test_clips_go_on_from_what_the_model_made_of_them() -> None:
     torch.testing.assert_close(made[2, :-1], batch["latents"][2, :-1])
 
 
+def loss_of(mix: ForcingConfig, made: torch.Tensor | None = None, age: int = 1, **seen: torch.Tensor) -> torch.Tensor:
+    """The flow loss of 16 clips, all or none of which go on from `made`; always the same clips and random numbers."""
+    torch.manual_seed(1)
+    model = Dynamics(CONFIG.model_copy(update={"sees_motion": bool(seen)}))
+    for parameter in (model.to_latent.weight, model.heads.weight, model.motion.parts.weight):
+        torch.nn.init.normal_(parameter)
+    batch = batch_where_an_action_ends_all(16) | {"known": torch.ones(16, 4, dtype=torch.bool)} | seen
+    batch["latents"] = torch.randn(16, 4, 2, 2, 4)
+    if made is not None:
+        batch |= {"age": torch.full((16,), age), "made": made.clone()}
+    return dynamics_loss(model, LAYOUT, mix, **batch)["flow"]
+
+
+def test_clips_that_go_on_see_what_was_made_of_them() -> None:
+    ours, theirs = torch.randn(2, 16, 4, 2, 2, 4, generator=torch.Generator().manual_seed(0))
+    begin = [loss_of(ForcingConfig(), made, 0) for made in (ours, theirs)]
+    torch.testing.assert_close(*begin)  # nothing has been made yet
+    later = [loss_of(ForcingConfig(), made) for made in (ours, theirs)]
+    assert abs(later[0] - later[1]) > 0.01 * later[0]
+
+
+def test_clips_that_go_on_are_told_all_and_have_no_errors_but_their_own() -> None:
+    made = torch.randn(16, 4, 2, 2, 4, generator=torch.Generator().manual_seed(0))
+    plain = ForcingConfig(drop_action=0.0, previous_noise=0.0)
+    harsh = ForcingConfig(drop_action=1.0, previous_noise=3.0)
+    torch.testing.assert_close(loss_of(plain, made), loss_of(harsh, made))
+    assert abs(loss_of(plain) - loss_of(harsh)) > 0.01 * loss_of(plain)
+
+
+def test_the_motion_that_is_seen_may_be_another_than_that_of_the_recording() -> None:
+    mix = ForcingConfig(drop_motion=0.0)
+    recorded, made = torch.randn(2, 16, 4, 8, 8, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(loss_of(mix, motion=recorded), loss_of(mix, motion=made, seen=recorded))
+    assert abs(loss_of(mix, motion=recorded) - loss_of(mix, motion=recorded, seen=made)) > 1e-4
+
+
+def test_what_clips_go_on_from_is_made_in_one_step() -> None:
+    torch.manual_seed(0)
+    model = Dynamics(CONFIG)
+    steps: list[torch.Tensor] = []
+    model.register_forward_pre_hook(lambda _, inputs: steps.append(inputs[2]))
+    batch = batch_where_an_action_ends_all(16)
+    made = torch.zeros(8, 4, 2, 2, 4)
+    mix = ForcingConfig(shortcut=1.0)
+    dynamics_loss(model, LAYOUT, mix, **batch, age=torch.ones(8, dtype=torch.int64), made=made)
+    assert not steps[0][:8, -1].any()
+    assert steps[0][:8, :-1].any()
+    assert steps[0][8:, -1].any()
+
+
 def test_far_from_the_truth_its_distance_counts_less() -> None:
     model = Dynamics(CONFIG)
-    mix = ForcingConfig(own=1.0, own_fade=8.0, shared=0.0, context=0.0, remembered=0.0, pure_noise=1.0, drop_action=0.0)
+    mix = ForcingConfig(own_fade=8.0, shared=0.0, context=0.0, remembered=0.0, pure_noise=1.0, drop_action=0.0)
     batch = batch_where_an_action_ends_all(16) | {"known": torch.ones(16, 4, dtype=torch.bool)}
     batch["latents"] = torch.randn(16, 4, 2, 2, 4)
     losses = []

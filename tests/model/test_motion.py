@@ -33,19 +33,23 @@ def pictures(count: int) -> torch.Tensor:
     return ((waves + 1) * 127.5).byte().permute(0, 2, 3, 1)
 
 
+def all_follow(frames: int) -> torch.Tensor:
+    return torch.ones(frames, GRID[0] * 16, GRID[1] * 16, 1)
+
+
 def still(frames: int) -> torch.Tensor:
     return torch.zeros(frames, GRID[0] * POINTS, GRID[1] * POINTS, 2)
 
 
 def test_without_flow_nothing_changes(motion: Motion, tokenizer: Tokenizer) -> None:
     latents = tokenizer.encode(pictures(3))
-    torch.testing.assert_close(motion.move(latents, still(3)), latents, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(motion.move(latents, still(3), all_follow(3)), latents, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(16, 0), (0, -16), (-32, 16)])
 def test_a_flow_by_whole_tokens_is_a_shift_by_tokens(motion: Motion, tokenizer: Tokenizer, dx: int, dy: int) -> None:
     latents = tokenizer.encode(pictures(2))
-    moved = motion.move(latents, still(2) + torch.tensor([dx, dy]))
+    moved = motion.move(latents, still(2) + torch.tensor([dx, dy]), all_follow(2))
     for row in range(GRID[0]):
         for column in range(GRID[1]):
             source_row, source_column = row + dy // 16, column + dx // 16
@@ -57,17 +61,37 @@ def test_a_flow_by_whole_tokens_is_a_shift_by_tokens(motion: Motion, tokenizer: 
 def test_a_flow_by_pixels_shifts_the_picture_by_pixels(motion: Motion, tokenizer: Tokenizer) -> None:
     frames = pictures(4)
     right, below = 5, 3
-    moved = motion.move(tokenizer.encode(frames), still(4) + torch.tensor([right, below]))
+    moved = motion.move(tokenizer.encode(frames), still(4) + torch.tensor([right, below]), all_follow(4))
     shown = tokenizer.decode(moved)[:, : 48 - below, : 64 - right]
     expected = frames[:, below:, right:].float() / 255
     unmoved = (frames[:, : 48 - below, : 64 - right].float() / 255 - expected).square().mean()
     assert (shown - expected).square().mean() < 0.1 * unmoved
 
 
+def test_pixels_that_do_not_follow_the_flow_stay(motion: Motion, tokenizer: Tokenizer) -> None:
+    latents = tokenizer.encode(pictures(2))
+    follows = all_follow(2)
+    follows[:, 16:32, 16:32] = 0  # those of one token
+    moved = motion.move(latents, still(2) + torch.tensor([16, 0]), follows)
+    torch.testing.assert_close(moved[:, 1, 1], latents[:, 1, 1], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(moved[:, 1, 2], latents[:, 1, 3], atol=1e-3, rtol=1e-3)
+
+
+def test_a_token_says_which_of_its_pixels_follow() -> None:
+    motion = flat_motion()
+    motion.follow.weight.view(16, 16, 32)[5, 9, 0] = -1.0  # row 5, column 9 of a token
+    tokens = torch.zeros(1, 12, 32)
+    tokens[0, 1 * GRID[1] + 2, 0] = 1.0  # the token in row 1, column 2
+    follows = motion.follows(tokens, GRID[0])
+    assert follows.shape == (1, 48, 64, 1)
+    assert (follows != 1).nonzero().tolist() == [[0, 16 + 5, 2 * 16 + 9, 0]]
+    assert follows.min() == 0
+
+
 def flat_motion() -> Motion:
     """All weights of the flow 0, to set some."""
     motion = Motion(64, 32, 16).requires_grad_(False)
-    for linear in (motion.whole, motion.parts):
+    for linear in (motion.whole, motion.parts, motion.follow):
         linear.weight.zero_()
         linear.bias.zero_()
     return motion
@@ -98,9 +122,11 @@ def test_the_condition_moves_the_whole_picture_whatever_its_size() -> None:
 def test_the_flow_gets_gradients_through_both_its_parts(tokenizer: Tokenizer) -> None:
     motion = Motion(64, 32, 16)
     motion.start_from(tokenizer)
+    torch.nn.init.normal_(motion.whole.bias)  # without any flow there is none to follow
     latents = tokenizer.encode(pictures(2))
     tokens, condition = torch.randn(2, 12, 32), torch.randn(2, 16)
-    motion.move(latents, motion.flow(tokens, condition, *latents.shape[1:3])).square().sum().backward()
+    flow = motion.flow(tokens, condition, *GRID)
+    motion.move(latents, flow, motion.follows(tokens, GRID[0])).square().sum().backward()
     for name, parameter in motion.named_parameters():
         drawing = name.startswith(("draw", "read"))  # stay exact inverses
         assert parameter.requires_grad == (parameter.grad is not None) == (not drawing), name

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from worldsim.model.discriminator import Discriminator
-from worldsim.model.tokenizer import Tokenizer, TokenizerConfig, blurred
+from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer, TokenizerConfig, blurred
 
 SMALL = TokenizerConfig(latent_channels=24, channels=32, layers=1, fine_channels=16, fine_layers=1, head_dim=16)
 
@@ -68,13 +68,14 @@ def test_training_the_decoder_improves_on_the_linear_inverse(fitted: Tokenizer) 
     hard = (hard.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :32, :32] * 255).to(torch.uint8)
     tokenizer = Tokenizer(SMALL)
     tokenizer.fit(hard)
-    before = float(tokenizer.loss(hard, latent_noise=0.0)["loss"])
+    still = ReconstructionConfig(latent_noise=0.0)
+    before = float(tokenizer.loss(hard, still)["loss"])
     optimizer = torch.optim.AdamW(tokenizer.parameters(), 3e-3)
     for _ in range(40):
         optimizer.zero_grad()
-        tokenizer.loss(hard, latent_noise=0.0)["loss"].backward()
+        tokenizer.loss(hard, still)["loss"].backward()
         optimizer.step()
-    assert float(tokenizer.loss(hard, latent_noise=0.0)["loss"]) < 0.9 * before
+    assert float(tokenizer.loss(hard, still)["loss"]) < 0.9 * before
 
 
 def test_a_blur_spreads_each_picture_by_its_own_deviation() -> None:
@@ -101,7 +102,7 @@ def test_a_decoder_taught_with_blur_sharpens() -> None:
         optimizer = torch.optim.AdamW(tokenizer.parameters(), 3e-3)
         for _ in range(60):
             optimizer.zero_grad()
-            tokenizer.loss(boxes, blur=blur)["loss"].backward()
+            tokenizer.loss(boxes, ReconstructionConfig(blur=blur))["loss"].backward()
             optimizer.step()
         errors.append(float((tokenizer.decode(tokenizer.encode(soft)).detach() - boxes / 255).square().mean()))
     assert errors[1] < 0.7 * errors[0]
@@ -119,7 +120,7 @@ def test_before_a_discriminator_a_decoder_draws_the_texture_that_it_cannot_know(
         for _ in range(100):
             optimizer.zero_grad()
             some = noise[torch.randperm(256)[:32]]
-            tokenizer.loss(some, adversarial=adversarial, discriminator=discriminator)["loss"].backward()
+            tokenizer.loss(some, ReconstructionConfig(adversarial=adversarial), discriminator)["loss"].backward()
             optimizer.step()
         details.append(float(tokenizer.decode(tokenizer.encode(noise)).detach().std()))
     true = float((noise / 255).std())

@@ -5,20 +5,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 import worldsim
 from worldsim.data.lerobot import EpisodeDataset
 from worldsim.data.record import record, record_store
 from worldsim.data.store import FrameStore
+from worldsim.model.dynamics import Dynamics, DynamicsConfig
+from worldsim.model.forcing import ForcingConfig
+from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer, TokenizerConfig
 from worldsim.recipes import available_recipes, load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.training.loop import Phase
-from worldsim.training.run import train
+from worldsim.training.run import led_by_made, train
 
 STARTS, CONTEXT, STEPS = 64, 8, 16
 
@@ -127,6 +132,82 @@ def test_a_training_can_begin_with_a_world(tmp_path: Path) -> None:
     other = recipe.model_copy(update={"dynamics": recipe.dynamics.model_copy(update={"layers": 4})})
     with pytest.raises(ValueError, match="has other sizes than the recipe"):
         train(other, tmp_path / "third", init=str(first), show=False)
+
+
+def test_every_phase_of_the_recipes_that_ship_has_settings_that_there_are() -> None:
+    for name in available_recipes():
+        recipe = load_recipe(name)
+        for phase in recipe.tokenizer_phases:
+            ReconstructionConfig.model_validate(phase.settings)
+        for phase in recipe.dynamics_phases:
+            ForcingConfig.model_validate(recipe.forcing.model_dump() | phase.settings)
+
+
+@pytest.mark.parametrize("part", ["tokenizer_phases", "dynamics_phases"])
+def test_a_slip_in_the_last_phase_shows_at_once(tmp_path: Path, part: str) -> None:
+    recipe = load_recipe("balls")
+    phases = [*getattr(recipe, part), Phase(minutes=1, batch=2, settings={"blurr": 1.0})]
+    with pytest.raises(ValidationError, match="blurr"):
+        train(recipe.model_copy(update={part: phases}), tmp_path, show=False)
+    assert not list(tmp_path.iterdir()), "nothing was recorded yet"
+
+
+def test_episodes_that_are_too_short_for_a_later_phase_show_before_any_training(tmp_path: Path) -> None:
+    recipe = load_recipe("balls")
+    phases = [Phase(minutes=1, batch=2, time=4), Phase(minutes=1, batch=2, time=8, settings={"own": 0.5})]
+    recipe = recipe.model_copy(update={"frames": 64, "episode_frames": 16, "dynamics_phases": phases})
+    with pytest.raises(ValueError, match=r"phase 2 .* needs episodes of 31 frames, .* longest has 16: .* own_depth"):
+        train(recipe, tmp_path, show=False)
+    assert not list(tmp_path.glob("tokenizer*"))
+
+
+def test_a_training_with_discriminators_on_what_was_made(tmp_path: Path) -> None:
+    """A moment of all that the recipe of the block world does, stopped and gone on with."""
+    recipe = load_recipe("balls")
+    sharp = Phase(minutes=0.01, batch=4, settings={"blur": 1.0, "adversarial": 1e-3})
+    own = Phase(minutes=0.02, batch=4, time=4, settings={"own": 0.5, "own_depth": 3, "adversarial": 0.1})
+    recipe = recipe.model_copy(
+        update={
+            "frames": 200, "starts": 2, "tokenizer_phases": [sharp], "dynamics_phases": [own],
+            "dynamics": recipe.dynamics.model_copy(update={"sees_motion": True}),
+        }
+    )  # fmt: skip
+    world = worldsim.load(train(recipe, tmp_path, show=False), device="cpu")
+    frames = world.start().step(torch.zeros(1, world.spec.action_dim)).frames
+    assert frames.float().std() > 0
+    more = own.model_copy(update={"minutes": 0.04})
+    train(recipe.model_copy(update={"dynamics_phases": [more]}), tmp_path, show=False)
+    plain = recipe.model_copy(update={"dynamics_phases": [Phase(minutes=0.06, batch=4, time=4)]})
+    with pytest.raises(ValueError, match="is of another recipe"):
+        train(plain, tmp_path, show=False)
+
+
+def test_what_goes_on_is_led_by_the_motion_of_what_was_made() -> None:
+    """A dot that is made to move by 2 pixels a frame, to the right; in the recording it stands still."""
+    tokenizer = Tokenizer(TokenizerConfig(channels=64, layers=1, fine_channels=64, fine_layers=1))
+    torch.manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(64, 3, 6, 10), (48, 80), mode="bicubic").clamp(0, 1)
+    tokenizer.fit((255 * smooth).byte().permute(0, 2, 3, 1))
+    picture = (255 * smooth[:1]).byte().permute(0, 2, 3, 1)
+    made = torch.stack([tokenizer.encode(picture[:, :, t : t + 64]) for t in (8, 6, 4, 2)], 1).detach()
+    dynamics = Dynamics(
+        DynamicsConfig(action_dim=2, policy_logits=2, channels=32, heads=2, time_every=1, layers=1, sees_motion=True)
+    )
+    dynamics.motion.start_from(tokenizer)
+    recorded = torch.zeros(3, 4, 12, 16, 2)
+    recorded[2] = 9.0  # a clip that does not go on
+    going = made.expand(2, -1, -1, -1, -1)
+
+    def batches() -> Iterator[dict[str, torch.Tensor]]:
+        for age in ([0, 0], [1, 0], [2, 1], [3, 2]):
+            yield {"motion": recorded, "age": torch.tensor(age)}
+
+    seen = [batch["seen"][..., 0].mean((2, 3)) for batch in led_by_made(batches(), going, dynamics)]
+    for step, (first, second) in enumerate([([], []), ([2], []), ([1, 2], [2]), ([0, 1, 2], [1, 2])]):
+        for clip, moved in enumerate((first, second)):
+            expected = [-2.0 if t in moved else 0.0 for t in range(4)]
+            assert seen[step][clip].tolist() == pytest.approx(expected, abs=0.5), (step, clip)
+        assert (seen[step][2] == 9).all()
 
 
 def test_a_training_on_a_recording(tmp_path: Path) -> None:

@@ -74,14 +74,14 @@ def clip_batches(
     seed: int,
     *,
     motion: bool = False,
-    going: int = 0,
-    depth: int = 1,
+    own: int = 0,
+    own_depth: int = 1,
 ) -> Iterator[Batch]:
     """Endless batches of random clips of `time` frames: the tensor arguments of `worldsim.model.forcing.dynamics_loss`.
 
     latents float16 (N, h, w, C), row by row those of the store's frames. motion: with the optical flow of the frames.
-    going: so many clips, the first of a batch, are those of the batch before, a frame later; each goes on for 1 to
-    `depth` batches, then another begins. ValueError if no episode is long enough.
+    own: so many clips, the first of a batch, are those of the batch before, a frame later; each goes on for 1 to
+    `own_depth` batches, then another begins. ValueError if no episode is long enough.
 
     A recording holds no frame after the last action of an episode. Where that action ended the episode, a clip may
     reach one frame further: that frame is not known (its latents mean nothing), but its reward and end are.
@@ -93,7 +93,10 @@ def clip_batches(
         """Episodes and first rows of random stretches."""
         room = np.maximum(store.lengths + ended - frames + 1, 0)
         if not room.sum():
-            raise ValueError(f"no episode has {frames} frames: record longer ones, or train on shorter clips")
+            raise ValueError(
+                f"no episode has {frames} frames: record longer ones, or train on shorter clips"
+                + (f" (or with an own_depth below {own_depth})" if frames > time else "")
+            )
         ends = np.cumsum(room)
         choice = rng.integers(0, ends[-1], count)
         episodes = np.searchsorted(ends, choice, side="right")
@@ -104,23 +107,23 @@ def clip_batches(
     rewards = torch.from_numpy(np.array(store.rewards))
     terminated = torch.from_numpy(np.array(store.terminated)).float()
     texts = [Captions(store, episode) for episode in range(len(store))]
-    age, lasts = np.zeros(going, np.int64), np.zeros(going, np.int64)
-    going_episodes, going_first = draw(going, time + depth - 1)
+    age, lasts, own_episodes, own_first = np.zeros((4, own), np.int64)  # all begin with the first batch
     while True:
-        episodes, first = draw(batch - going, time)
-        if going:
+        episodes, first = draw(batch - own, time)
+        if own:
             age += 1
             new = age >= lasts
-            fresh_episodes, fresh_first = draw(int(new.sum()), time + depth - 1)
-            going_episodes[new], going_first[new], age[new] = fresh_episodes, fresh_first, 0
-            lasts[new] = rng.integers(1, depth + 1, int(new.sum()))
-            episodes = np.concatenate([going_episodes, episodes])
-            first = np.concatenate([going_first + age, first])
+            fresh_episodes, fresh_first = draw(int(new.sum()), time + own_depth - 1)
+            own_episodes[new], own_first[new], age[new] = fresh_episodes, fresh_first, 0
+            # Their logarithm is uniform: the first steps from the truth are seen often, and those far from it at all.
+            lasts[new] = np.exp(rng.uniform(0, np.log(own_depth + 1), int(new.sum())))
+            episodes = np.concatenate([own_episodes, episodes])
+            first = np.concatenate([own_first + age, first])
         wanted = torch.from_numpy(first[:, None] + np.arange(time))
         last = torch.from_numpy(store.starts + store.lengths - 1)[episodes, None]
         rows = wanted.minimum(last)
         captions = [texts[e].at(int(row - store.starts[e]), rng) for e, row in zip(episodes, first, strict=True)]
-        parts = {"age": torch.from_numpy(age.copy()).to(device)} if going else {}
+        parts = {"age": torch.from_numpy(age.copy()).to(device)} if own else {}
         if motion:
             parts["motion"] = _motion(store, rows.numpy()).to(device)
         yield {
@@ -135,7 +138,9 @@ def clip_batches(
 
 def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
     """The same batches, the next one made in a thread while one is used: a disk and OpenCV let others work."""
-    with ThreadPoolExecutor(1) as thread:
+    # With a team of its own it would make OpenMP's threads more than the cores, and then those of training, which wait
+    # thousands of times a step, sleep instead of spin.
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
         coming = thread.submit(next, batches)
         while True:
             ready = coming.result()

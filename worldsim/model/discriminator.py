@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_NOISE = 0.1  # of the pictures, for the penalty; they reach from about -1 to 1
+_NOISE = 0.1  # deviation of the noise on pictures from -1 to 1 in the penalty; its square is the penalty's weight
 
 
 class Discriminator(nn.Module):
@@ -33,22 +33,19 @@ class Discriminator(nn.Module):
             x = F.leaky_relu(F.linear(_windows(x), weights[f"layers.{i}.weight"], weights[f"layers.{i}.bias"]), 0.2)
         return F.linear(x, weights["judge.weight"])[..., 0].float()
 
-    def losses(self, made: Tensor, true: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """What the maker of `made` minimises, and what the discriminator does; counts: bool (frames,).
+    def losses(self, made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+        """The generator's loss of each frame and the discriminator's, both (frames,).
 
-        made, true: pictures (frames, H, W, 3), of which each pair should show the same. Judged is which of two looks
+        made, true: pictures (frames, H, W, 3), each pair of one place if that can be had. Judged is which of two looks
         more like a recording (relativistic pairing, arXiv 1807.00734 and 2501.05441): what a scene looks like cancels.
         The discriminator pays for judging true pictures otherwise when they have a little noise: an approximate
         gradient penalty (arXiv 2501.08316), which keeps its judgement smooth.
         """
-
-        def mean(values: Tensor) -> Tensor:
-            return (values.mean((1, 2)) * counts).sum() / counts.sum().clamp_min(1)
-
         real = self(true)
-        to_maker = mean(F.softplus(real.detach() - self(made, frozen=True)))
+        generator = F.softplus(real.detach() - self(made, frozen=True))
         rough = self(true + _NOISE * torch.randn_like(true))
-        return to_maker, mean(F.softplus(self(made.detach()) - real)) + mean((real - rough).square())
+        discriminator = F.softplus(self(made.detach()) - real) + (real - rough).square()
+        return generator.mean((1, 2)), discriminator.mean((1, 2))
 
 
 def _windows(x: Tensor) -> Tensor:

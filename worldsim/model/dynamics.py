@@ -357,8 +357,9 @@ class Dynamics(nn.Module):
         if previous is None or has_previous is None:
             return x.new_zeros(*x.shape[:2], self.config.latent_channels), None
         height, width = previous.shape[2:4]
-        flow = self.motion.flow(F.rms_norm(x, x.shape[-1:], eps=1e-6), condition, height, width, seen)
-        moved = self.motion.move(previous.flatten(0, 1), flow)
+        tokens = F.rms_norm(x, x.shape[-1:], eps=1e-6)
+        flow = self.motion.flow(tokens, condition, height, width, seen)
+        moved = self.motion.move(previous.flatten(0, 1), flow, self.motion.follows(tokens, height))
         moved = torch.where(rearrange(has_previous, "b t -> (b t) 1 1"), moved.flatten(1, 2), 0)
         return moved, flow.unflatten(0, has_previous.shape)
 

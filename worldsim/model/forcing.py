@@ -41,8 +41,10 @@ class ForcingConfig(BaseModel):
         le=1,
         description="share of clips that go on from what the model made, one frame a step",
     )
-    own_depth: int = Field(default=24, ge=1, description="the most steps that those go on; the mean is half of it")
-    own_fade: float = Field(default=8.0, gt=0, description="steps by which their distance from the truth counts half")
+    own_depth: int = Field(default=24, ge=1, description="the most steps that those go on; half go on for its root")
+    own_fade: float = Field(
+        default=8.0, gt=0, description="steps after which their distance from the truth counts half"
+    )
     adversarial: float = Field(default=0.0, ge=0, description="loss weight of what a discriminator says")
     drop_action: float = 0.08
     drop_text: float = 0.15
@@ -55,6 +57,10 @@ class ForcingConfig(BaseModel):
     )
     policy_weight: float = 0.02
     head_weight: float = 0.1
+
+    def own_clips(self, batch: int) -> int:
+        """How many clips of a batch go on from what the model made."""
+        return round(self.own * batch)
 
 
 _JUDGED = 4  # the discriminator judges the last frames of a clip: all would cost more and tell little more
@@ -92,6 +98,7 @@ def dynamics_loss(
     known: Tensor,
     text: Tensor,
     motion: Tensor | None = None,
+    seen: Tensor | None = None,
     age: Tensor | None = None,
     made: Tensor | None = None,
     discriminator: Discriminator | None = None,
@@ -103,7 +110,7 @@ def dynamics_loss(
     rewards, ends (batch, time): what the action taken at frame t gave; known: bool (batch, time), False where there are
     no latents and only what the action before gave is learned; text: byte ids (batch, length); motion (batch, time,
     4 h, 4 w, 2): where the points of each frame were in the one before, in pixels, needed if motion_weight is above 0
-    or the model sees motion.
+    or the model sees motion; seen: the same of the frames as they are shown, None = as motion.
     age: int64 (own,): the first clips of the batch are those of the batch before, one frame later, and this is how
     often that was so; made (own, time, h, w, C), float: what the model made of their frames, replaced in place.
     discriminator: its loss is part of "loss" too, for its own weights; needed if adversarial is above 0.
@@ -130,15 +137,22 @@ def dynamics_loss(
         remembered = level[:shortcut] < 0.15
         level = torch.cat([torch.where(remembered, level[:shortcut], grid), level[shortcut:]])
         step = torch.cat([torch.where(remembered, 0, 1 / steps), step[shortcut:]])
+        step = torch.cat([F.pad(step[:own, :-1], (0, 1)), step[own:]])  # what goes on is the result, not a half step
+
+    is_own = torch.arange(batch, device=device) < own
+
+    def told(share: float) -> Tensor:
+        """Which clips are told something that a share of them is not, bool (batch, 1)."""
+        # All that go on are: what they had made not knowing where they turn would stay wrong.
+        return (is_own | (torch.rand(batch, device=device) >= share))[:, None]
 
     scaled = layout.scale(actions)
-    keep = torch.rand(batch, 1, device=device) >= config.drop_action
-    has_action = keep & (torch.arange(time, device=device) > 0)
+    has_action = told(config.drop_action) & (torch.arange(time, device=device) > 0)
     led_here = F.pad(scaled[:, :-1], (0, 0, 1, 0))
-    text = torch.where(torch.rand(batch, 1, device=device) >= config.drop_text, text, 0)
+    text = torch.where(told(config.drop_text), text, 0)
     before = latents if not own else torch.cat([going, latents[own:]])
     before = F.pad(before[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
-    true = (torch.arange(batch, device=device) >= own)[:, None, None, None, None]  # what was made has errors of its own
+    true = ~is_own[:, None, None, None, None]  # what was made has errors of its own
     # Added, not mixed in: the network is not told how much, and shrunk inputs would teach it to amplify every frame.
     deviation = latents[:, 0].std((0, 1, 2))
     amount = config.previous_noise * torch.rand(batch, time, 1, 1, 1, device=device) * deviation
@@ -149,9 +163,9 @@ def dynamics_loss(
         before = before * (1 + true * gain) + true * offset * deviation
     seen_motion = None
     if model.config.sees_motion and causal:
-        assert motion is not None, "the clips come without their optical flow"
-        told = torch.rand(batch, 1, 1, 1, 1, device=device) >= config.drop_motion
-        seen_motion = F.pad(motion[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0)) * told
+        seen = motion if seen is None else seen
+        assert seen is not None, "the clips come without their optical flow"
+        seen_motion = F.pad(seen[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0)) * told(config.drop_motion)[..., None, None, None]
     has_before = (torch.arange(time, device=device) > 0).expand(batch, -1)
 
     encoded = model.encode_text(text)
@@ -180,46 +194,43 @@ def dynamics_loss(
     drawn = prediction.latents.float()
     error = (drawn - target.float()).square().mean((2, 3, 4))
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
+    near = torch.ones(batch, 1, device=device)
     if age is not None and made is not None:
         # However good, they go elsewhere in time; then nearness to the truth would ask for a blur.
-        weight = weight * F.pad(torch.exp2(-age / config.own_fade), (0, batch - own), value=1.0)[:, None]
+        near = F.pad(torch.exp2(-age / config.own_fade), (0, batch - own), value=1.0)[:, None]
         made.copy_(torch.cat([going[:, :-1], drawn[:own, -1:].to(going.dtype)], 1).detach())
-    flow = (weight * error * known).mean()
-    policy = ((1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
+    flow = (near * weight * error * known).mean()
+    policy = (near * (1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
     reward = F.mse_loss(prediction.reward[:, 1:].float(), rewards[:, :-1])
     end = F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1])
     moved = torch.zeros((), device=device)
     if config.motion_weight and causal:
         assert motion is not None, "the clips come without their optical flow"
         assert prediction.flow is not None
-        # Own frames show other places than the truth does.
-        same = has_before & known & true[..., 0, 0, 0]
-        moved = _mean((prediction.flow.float() - motion).abs().mean((2, 3, 4)), same)
+        moved = _mean((prediction.flow.float() - motion).abs().mean((2, 3, 4)), near * (has_before & known))
     starts = (level > 0.99) & has_before & (step == 0) & known
-    judged = torch.zeros((), device=device)
-    caught: dict[str, Tensor] = {}
+    loss = flow + config.policy_weight * policy + config.head_weight * (reward + end) + config.motion_weight * moved
+    rivals: dict[str, Tensor] = {}
     if config.adversarial:
         assert discriminator is not None, "there is no discriminator"
         last = min(_JUDGED, time)
-        ours, true_ones = (model.motion.drawn(x[:, -last:].flatten(0, 1)) for x in (drawn, latents))
-        to_maker, judged = discriminator.losses(ours, true_ones, starts[:, -last:].flatten())
-        judged = judged + config.adversarial * to_maker
-        caught = {"caught": to_maker.detach()}
+        ours, recorded = (model.motion.drawn(x[:, -last:].flatten(0, 1)) for x in (drawn, latents))
+        generator, judge = (x.unflatten(0, (batch, last)) for x in discriminator.losses(ours, recorded))
+        counts = starts[:, -last:]
+        generator, judge = _mean(generator, counts), _mean(judge, counts)
+        loss = loss + config.adversarial * generator + judge
+        rivals = {"generator": generator.detach(), "discriminator": judge.detach()}
     return {
-        "loss": flow
-        + config.policy_weight * policy
-        + config.head_weight * (reward + end)
-        + config.motion_weight * moved
-        + judged,
+        "loss": loss,
         "flow": flow.detach(),
-        "from_noise": _mean(error.detach(), starts),
+        "from_noise": _mean(error.detach(), starts & (near == 1)),
         "policy": policy.detach(),
         "motion": moved.detach(),
-    } | caught
+    } | rivals
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """The mean of values where `where` is true; 0 if it is nowhere."""
+    """The mean of values where `where` is true, or weighted by it; 0 if it is nowhere."""
     return (values * where).sum() / where.sum().clamp_min(1)
 
 

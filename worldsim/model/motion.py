@@ -40,7 +40,7 @@ class Motion(nn.Module):
     """Predicts the flow and applies it to latents of `latent` channels.
 
     The flow is the sum of two: a smooth one of the whole picture, which the frame's condition decides (a turn of the
-    camera is that), and one of each token.
+    camera is that), and one of each token. Each pixel follows it by a factor of its own.
     """
 
     def __init__(self, latent: int, channels: int, condition: int, sees_motion: bool = False) -> None:
@@ -51,7 +51,8 @@ class Motion(nn.Module):
         self.read = Linear(_PIXELS, latent).requires_grad_(False)
         self.whole = Linear(condition, 2 * PLACE_FEATURES)
         self.parts = Linear(channels, 2 * POINTS * POINTS)
-        zero = [self.whole, self.parts]
+        self.follow = Linear(channels, PATCH * PATCH)
+        zero = [self.whole, self.parts, self.follow]
         if sees_motion:
             self.goes_on = Linear(channels, POINTS * POINTS)
             self.embed_seen = Linear(2 * POINTS * POINTS, channels)
@@ -99,8 +100,19 @@ class Motion(nn.Module):
         """Latents (..., h, w, C) drawn, without the mean picture, to find optical flow: uint8 (..., H, W, 3)."""
         return (127.5 * (self.drawn(latents) + 1)).clamp(0, 255).round().to(torch.uint8)
 
-    def move(self, latents: Tensor, flow: Tensor) -> Tensor:
-        """Latents (frames, h, w, C) looked up where the flow (frames, 4 h, 4 w, 2) points; beyond the edge, at it."""
+    def follows(self, tokens: Tensor, height: int) -> Tensor:
+        """The factor by which each pixel follows the flow, (frames, H, W, 1); tokens as for `flow`.
+
+        A crosshair and a hand stay, whatever moves beside them; what is near moves further than what it hides.
+        """
+        change = rearrange(self.follow(tokens), "f (h w) (p q) -> f (h p) (w q) 1", h=height, p=PATCH)
+        return 1 + change.float()
+
+    def move(self, latents: Tensor, flow: Tensor, follows: Tensor) -> Tensor:
+        """Latents (frames, h, w, C) looked up where the flow points; beyond the edge, at it.
+
+        flow (frames, 4 h, 4 w, 2) in pixels; follows (frames, 16 h, 16 w, 1): its factor for each pixel.
+        """
         height, width = latents.shape[1:3]
         with torch.no_grad():  # a gradient for the frame before would cost too much
             drawn = rearrange(self.drawn(latents), "f h w c -> f c h w").contiguous()
@@ -109,7 +121,8 @@ class Motion(nn.Module):
         extent = flow.new_tensor([PATCH * width / 2, PATCH * height / 2])
         offset = rearrange(flow / extent, "f h w c -> f c h w")
         offset = F.interpolate(offset, scale_factor=PATCH // POINTS, mode="bilinear", align_corners=False)
-        place = rearrange(offset, "f c h w -> f h w c") + pixel_places(height * PATCH, width * PATCH, flow.device)
+        offset = rearrange(offset, "f c h w -> f h w c") * follows
+        place = offset + pixel_places(height * PATCH, width * PATCH, flow.device)
         moved = F.grid_sample(drawn, place, mode="bicubic", padding_mode="border", align_corners=False)
         patches = rearrange(moved, "f c (h p) (w q) -> f h w (p q c)", p=PATCH, q=PATCH)
         return self.read(patches.to(latents.dtype))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from worldsim.model import PATCH
@@ -35,6 +35,16 @@ class TokenizerConfig(BaseModel):
     fine_channels: int = 128  # width of its layers over 8-pixel patches
     fine_layers: int = 2
     head_dim: int = 64
+
+
+class ReconstructionConfig(BaseModel):
+    """How the tokenizer is trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    latent_noise: float = Field(default=0.1, ge=0, description="the most noise on the latents, in their deviations")
+    blur: float = Field(default=0.0, ge=0, description="the most blur of the frames that are encoded, in pixels")
+    adversarial: float = Field(default=0.0, ge=0, description="loss weight of what a discriminator says")
 
 
 class Tokenizer(nn.Module):
@@ -113,39 +123,34 @@ class Tokenizer(nn.Module):
     def loss(
         self,
         frames: Tensor,
-        *,
-        latent_noise: float = 0.1,
-        blur: float = 0.0,
-        adversarial: float = 0.0,
+        config: ReconstructionConfig = ReconstructionConfig(),  # noqa: B008  # frozen
         discriminator: Discriminator | None = None,
     ) -> dict[str, Tensor]:
         """Reconstruction loss of frames (batch, H, W, 3) uint8; the entry "loss" is minimised.
 
-        latent_noise, blur: the most noise on the latents, in their deviations, and the most blur of the frames that
-        are encoded, in pixels; both teach the decoder to forgive what a dynamics does. The L1 error of the pictures'
-        gradients keeps edges sharp, and `adversarial`, the loss weight of what a discriminator says, textures.
+        Noise and blur teach the decoder to forgive what a dynamics does. The L1 error of the pictures' gradients keeps
+        edges sharp, and the discriminator, needed if `adversarial` is above 0, textures; its loss is part of "loss".
         """
         target = frames.float() / 255
         shown = target
-        if blur:
-            shown = blurred(target, blur * torch.rand(len(target), device=target.device).square())
+        if config.blur:
+            shown = blurred(target, config.blur * torch.rand(len(target), device=target.device).square())
         latents = self.encode(shown)
-        amount = latent_noise * torch.rand(len(latents), 1, 1, 1, device=latents.device)
+        amount = config.latent_noise * torch.rand(len(latents), 1, 1, 1, device=latents.device)
         output = self.decode(latents + amount * torch.randn_like(latents)).float()
         squared = F.mse_loss(output, target)
         edges = F.l1_loss(output.diff(dim=1), target.diff(dim=1)) + F.l1_loss(output.diff(dim=2), target.diff(dim=2))
         values = {"loss": squared + 0.05 * edges, "psnr": -10 * squared.detach().log10()}
-        if adversarial:
+        if config.adversarial:
             assert discriminator is not None, "there is no discriminator"
-            all_ = torch.ones(len(target), dtype=torch.bool, device=target.device)
-            to_maker, judged = discriminator.losses(2 * output - 1, 2 * target - 1, all_)
-            values["loss"] = values["loss"] + adversarial * to_maker + judged
-            values["caught"] = to_maker.detach()
+            generator, judge = (x.mean() for x in discriminator.losses(2 * output - 1, 2 * target - 1))
+            values["loss"] = values["loss"] + config.adversarial * generator + judge
+            values |= {"generator": generator.detach(), "discriminator": judge.detach()}
         return values
 
 
 def blurred(pictures: Tensor, deviation: Tensor) -> Tensor:
-    """Pictures (batch, H, W, 3), each with a Gaussian blur of its own deviation (batch,) in pixels, up to about 3."""
+    """Pictures (batch, H, W, 3), each with a Gaussian blur of its own deviation (batch,) in pixels, cut at 6 pixels."""
     places = torch.arange(-6, 7, device=pictures.device)
     weights = (-0.5 * (places / deviation.clamp_min(0.05)[:, None]) ** 2).softmax(1)
     x = rearrange(pictures, "b h w c -> b c h w")

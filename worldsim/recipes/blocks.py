@@ -19,18 +19,19 @@ RECIPE = Recipe(
     forcing=ForcingConfig(pure_noise=0.8, weight_floor=1.0, motion_weight=0.1),
     dynamics_phases=[
         # Short clips, because more of them in a batch show more different places.
-        Phase(minutes=50, batch=8, time=8, rate=1e-3, rate_end=7e-4, settings={"drift": 0.02}),
+        Phase(minutes=26, batch=8, time=8, rate=8e-4, rate_end=6e-4, settings={"drift": 0.02}),
         # Once it moves, against drift and blur: half of the clips go on from what the model made, and a discriminator
         # asks for frames that look recorded.
         Phase(
-            minutes=29,
+            minutes=74,
             batch=6,
             time=12,
             rate=6e-4,
             rate_end=1e-5,
-            settings={"own": 0.5, "own_depth": 48, "adversarial": 0.1, "drift": 0.02},
+            settings={"own": 0.5, "own_depth": 200, "adversarial": 0.07, "drift": 0.02},
         ),
     ],
+    average=0.995,  # of 200 steps: a longer one lags behind in the last minutes
     temperature=0.0,  # of the noise that frames are made from: 1 shows more detail, and is wrong sooner (NOTES.md)
     context_length=11,  # a clip of 12 frames shows no frame more than 11 others
 )

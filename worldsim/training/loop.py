@@ -249,11 +249,12 @@ class Training:
                 self.rival.load_state_dict(parts["rival"])
             for key, value in self.average.items():
                 value.copy_(parts["average"][key])
+            trained = self._trained()
+            for key, value in parts["optimizer"].items():
+                part, _, name = key.partition(".")
+                self.optimizer.state[trained[name]][part] = value
         except (RuntimeError, KeyError) as error:
             raise ValueError(f"the checkpoint {self.path} is of another recipe; use another --out ({error})") from None
-        for key, value in parts["optimizer"].items():
-            part, _, name = key.partition(".")
-            self.optimizer.state[self._trained()[name]][part] = value
 
     def _trained(self) -> dict[str, nn.Parameter]:
         """All that the optimizer changes, by name."""

@@ -25,7 +25,8 @@ from worldsim.machine import pick_device
 from worldsim.model.discriminator import Discriminator
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, dynamics_loss
-from worldsim.model.tokenizer import Tokenizer
+from worldsim.model.sampler import flow_between
+from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer
 from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.spec import WorldSpec
@@ -56,7 +57,9 @@ def train(
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
     if minutes is not None:
         recipe = _scaled(recipe, minutes)
-    for phase in recipe.dynamics_phases:  # a slip in the last phase shows now and not in an hour
+    for phase in recipe.tokenizer_phases:  # a slip in the last phase shows now and not in an hour
+        ReconstructionConfig(**phase.settings)
+    for phase in recipe.dynamics_phases:
         _forcing(recipe, phase)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -69,6 +72,7 @@ def train(
 
     base = None if init is None else load(init, device="cpu", dtype="float32")
     store = _recording(recipe, out, data, show)
+    _check_lengths(recipe, store)
     tokenizer = _train_tokenizer(recipe, store, out, target, train_part, base)
     latents = _encode(tokenizer, store, out, target, show)
     starts = _starts(recipe, store, tokenizer, out, target)
@@ -99,6 +103,20 @@ def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> Fram
     return FrameStore.open(out / "frames")
 
 
+def _check_lengths(recipe: Recipe, store: FrameStore) -> None:
+    """ValueError if no episode is as long as the clips of some phase; one that ended counts as a frame longer."""
+    longest = int(store.lengths.max()) + 1
+    for number, phase in enumerate(recipe.dynamics_phases, 1):
+        mix = _forcing(recipe, phase)
+        more = mix.own_depth - 1 if mix.own_clips(phase.batch) else 0
+        if phase.time + more > longest:
+            raise ValueError(
+                f"phase {number} of the dynamics needs episodes of {phase.time + more} frames, and the longest has "
+                f"{longest - 1}: record longer ones, or lower its time ({phase.time})"
+                + (f" or own_depth ({mix.own_depth})" if more else "")
+            )
+
+
 def _train_tokenizer(
     recipe: Recipe, store: FrameStore, out: Path, device: torch.device, train_part: TrainPart, base: World | None
 ) -> Tokenizer:
@@ -116,11 +134,16 @@ def _train_tokenizer(
     else:
         tokenizer.fit(next(frame_batches(store, 1024, device, seed=recipe.seed))["frames"])
         save_tensors(fitted, tokenizer.state_dict())
-    judged = any(phase.settings.get("adversarial") for phase in recipe.tokenizer_phases)
-    rival = Discriminator().to(device) if judged else None
-    train_part(tokenizer, name="tokenizer", rival=rival).run(
+    adversarial = any(ReconstructionConfig(**phase.settings).adversarial for phase in recipe.tokenizer_phases)
+    discriminator = Discriminator().to(device) if adversarial else None
+
+    def loss(phase: Phase) -> Loss:
+        config = ReconstructionConfig(**phase.settings)
+        return lambda batch: tokenizer.loss(batch["frames"], config, discriminator)
+
+    train_part(tokenizer, name="tokenizer", rival=discriminator).run(
         recipe.tokenizer_phases,
-        loss=lambda phase: lambda batch: tokenizer.loss(batch["frames"], discriminator=rival, **phase.settings),
+        loss=loss,
         batches=lambda phase, seed: frame_batches(store, phase.batch, device, seed),
     )
     save_tensors(finished, tokenizer.state_dict())
@@ -203,11 +226,11 @@ def _train_dynamics(
     dynamics = Dynamics(config).to(device)
     if base is not None:
         _take_over(dynamics, base.dynamics)
-    else:
-        dynamics.motion.start_from(tokenizer)
+    dynamics.motion.start_from(tokenizer)
 
     mixes = [_forcing(recipe, phase) for phase in recipe.dynamics_phases]
     mix = mixes[-1]  # of the phase in progress; of the last one when all are finished
+    made = torch.zeros(0, device=device)  # of the clips that go on, in the phase in progress
 
     def save_world(average: dict[str, Tensor]) -> None:
         copy = Dynamics(config)
@@ -215,29 +238,44 @@ def _train_dynamics(
         trained = spec.model_copy(update={"shortcut": mix.shortcut > 0})
         World(trained, tokenizer, copy, starts).save(out / "world")
 
-    def own_clips(phase: Phase) -> int:
-        return round(_forcing(recipe, phase).own * phase.batch)
-
-    discriminator = Discriminator().to(device) if any(mix.adversarial for mix in mixes) else None
+    discriminator = Discriminator().to(device) if any(each.adversarial for each in mixes) else None
 
     def loss(phase: Phase) -> Loss:
-        nonlocal mix
+        nonlocal mix, made
         mix = _forcing(recipe, phase)
-        made = torch.zeros(own_clips(phase), phase.time, *latents.shape[1:], device=device)
+        made = torch.zeros(mix.own_clips(phase.batch), phase.time, *latents.shape[1:], device=device)
         return lambda batch: dynamics_loss(
             dynamics, spec.layout, mix, made=made, discriminator=discriminator, causal=True, **batch
         )
 
     def batches(phase: Phase, seed: int) -> Iterator[Batch]:
-        forcing = _forcing(recipe, phase)
-        motion = config.sees_motion or forcing.motion_weight > 0
+        motion = config.sees_motion or mix.motion_weight > 0
         clips = clip_batches(
-            store, latents, phase.batch, phase.time, device, seed, motion=motion, going=own_clips(phase),
-            depth=forcing.own_depth,
+            store, latents, phase.batch, phase.time, device, seed, motion=motion, own=len(made),
+            own_depth=mix.own_depth,
         )  # fmt: skip
-        return ahead(clips)
+        return led_by_made(ahead(clips), made, dynamics) if config.sees_motion and len(made) else ahead(clips)
 
     training = train_part(dynamics, name="dynamics", rival=discriminator, on_checkpoint=save_world)
     training.run(recipe.dynamics_phases, loss, batches)
     print(f"The World is in {out / 'world'}", file=sys.stderr)
     return out / "world"
+
+
+def led_by_made(batches: Iterator[Batch], made: Tensor, dynamics: Dynamics) -> Iterator[Batch]:
+    """The same batches, with "seen": clips that go on see the optical flow of what was made of them, as a World does.
+
+    made (own, time, h, w, C): what the loss keeps of those clips, the first of each batch.
+    """
+    own = len(made)
+    led = torch.zeros(0)
+    for batch in batches:
+        recorded, goes_on = batch["motion"][:own], batch["age"] > 0
+        if goes_on.any():
+            newest = flow_between(dynamics, made[:, -2], made[:, -1], goes_on)
+            # All of it is a frame later now; how the last frame comes about is not seen, but asked for.
+            later = torch.cat([led[:, 1:-1], newest[:, None], recorded[:, -1:]], 1)
+            led = torch.where(goes_on[:, None, None, None, None], later, recorded)
+        else:
+            led = recorded
+        yield batch | {"seen": torch.cat([led, batch["motion"][own:]])}
