@@ -93,10 +93,7 @@ def clip_batches(
         """Episodes and first rows of random stretches."""
         room = np.maximum(store.lengths + ended - frames + 1, 0)
         if not room.sum():
-            raise ValueError(
-                f"no episode has {frames} frames: record longer ones, or train on shorter clips"
-                + (f" (or with an own_depth below {own_depth})" if frames > time else "")
-            )
+            raise ValueError(f"no episode has {frames} frames: record longer ones, or train on shorter clips")
         ends = np.cumsum(room)
         choice = rng.integers(0, ends[-1], count)
         episodes = np.searchsorted(ends, choice, side="right")

@@ -71,7 +71,7 @@ class Prediction:
     reward: Tensor  # (batch, time)
     end: Tensor  # (batch, time), a logit
     policy: Tensor  # (batch, time, policy_logits)
-    flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), of the frame before; None where that was not given
+    flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), before each pixel's own factor; None: no frame before
 
 
 @dataclass
@@ -353,7 +353,7 @@ class Dynamics(nn.Module):
         has_previous: Tensor | None,
         seen: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
-        """The frame before, moved, (frames, tokens, C), zero where there is none; and the flow that moved it."""
+        """The frame before, moved, (frames, tokens, C), zero where there is none; and its flow."""
         if previous is None or has_previous is None:
             return x.new_zeros(*x.shape[:2], self.config.latent_channels), None
         height, width = previous.shape[2:4]

@@ -41,7 +41,7 @@ class ForcingConfig(BaseModel):
         le=1,
         description="share of clips that go on from what the model made, one frame a step",
     )
-    own_depth: int = Field(default=24, ge=1, description="the most steps that those go on; half go on for its root")
+    own_depth: int = Field(default=24, ge=1, description="the most steps that those go on; half for its root or less")
     own_fade: float = Field(
         default=8.0, gt=0, description="steps after which their distance from the truth counts half"
     )
@@ -215,9 +215,8 @@ def dynamics_loss(
         assert discriminator is not None, "there is no discriminator"
         last = min(_JUDGED, time)
         ours, recorded = (model.motion.drawn(x[:, -last:].flatten(0, 1)) for x in (drawn, latents))
-        generator, judge = (x.unflatten(0, (batch, last)) for x in discriminator.losses(ours, recorded))
-        counts = starts[:, -last:]
-        generator, judge = _mean(generator, counts), _mean(judge, counts)
+        counts = starts[:, -last:].flatten()
+        generator, judge = (_mean(each, counts) for each in discriminator.losses(ours, recorded))
         loss = loss + config.adversarial * generator + judge
         rivals = {"generator": generator.detach(), "discriminator": judge.detach()}
     return {
@@ -231,7 +230,7 @@ def dynamics_loss(
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
     """The mean of values where `where` is true, or weighted by it; 0 if it is nowhere."""
-    return (values * where).sum() / where.sum().clamp_min(1)
+    return (values * where).sum() / where.sum().clamp_min(1e-6)
 
 
 def _two_half_steps(

@@ -226,7 +226,7 @@ def _train_dynamics(
     dynamics = Dynamics(config).to(device)
     if base is not None:
         _take_over(dynamics, base.dynamics)
-    dynamics.motion.start_from(tokenizer)
+    dynamics.motion.start_from(tokenizer)  # also then: Worlds of before format 4 had trained what must stay an inverse
 
     mixes = [_forcing(recipe, phase) for phase in recipe.dynamics_phases]
     mix = mixes[-1]  # of the phase in progress; of the last one when all are finished
@@ -248,7 +248,7 @@ def _train_dynamics(
             dynamics, spec.layout, mix, made=made, discriminator=discriminator, causal=True, **batch
         )
 
-    def batches(phase: Phase, seed: int) -> Iterator[Batch]:
+    def batches(phase: Phase, seed: int) -> Iterator[Batch]:  # `Training` asks for the loss of a phase before these
         motion = config.sees_motion or mix.motion_weight > 0
         clips = clip_batches(
             store, latents, phase.batch, phase.time, device, seed, motion=motion, own=len(made),
