@@ -69,6 +69,68 @@ def _hit_flower(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float
 
 
 @njit(**PURE, inline="always")
+def _fly(
+    tops: np.ndarray, ex: float, ey: float, ez: float, dx: float, dy: float, dz: float,
+    t: float, x: int, y: int, z: int, top: int, limit: float, highest: int,
+) -> tuple[float, int, int, int, int, int]:  # fmt: skip
+    """From the voxel (x, y, z), above all blocks of its cell, on to the first cell whose blocks the ray is not above.
+
+    top: the highest block of the voxel's cell. Returns (distance, x, y, z, axis of the face, top) of the first voxel
+    there that is no higher than the cell's top; a distance beyond `limit` if there is none.
+    """
+    mask_x, mask_z = tops.shape[0] - 1, tops.shape[1] - 1
+    sx, sz = (8 if dx > 0.0 else -8), (8 if dz > 0.0 else -8)
+    ix, iy, iz = 1.0 / dx, 1.0 / dy, 1.0 / dz
+    step_x, step_z = 8.0 * abs(ix), 8.0 * abs(iz)
+    cell_x, cell_z = x & -8, z & -8
+    next_x = (cell_x + max(sx, 0) - ex) * ix
+    next_z = (cell_z + max(sz, 0) - ez) * iz
+    axis = 1
+    if y > highest:  # nothing at all before the ray has come down
+        t = (highest + 1 - ey) * iy
+        if next_x < t:
+            count = int((t - next_x) * abs(dx) * 0.125) + 1
+            cell_x += sx * count
+            next_x += count * step_x
+        if next_z < t:
+            count = int((t - next_z) * abs(dz) * 0.125) + 1
+            cell_z += sz * count
+            next_z += count * step_z
+        top = tops[(cell_x >> 3) & mask_x, (cell_z >> 3) & mask_z]
+    low = float(y)  # as low as the ray gets in this cell, if it rises
+    if t > limit:
+        return t, x, y, z, axis, top
+    while True:
+        leave = min(next_x, next_z)
+        if dy < 0.0:
+            low = ey + dy * leave
+        if low < top + 1:
+            break
+        t = leave
+        if t > limit:
+            return t, x, y, z, axis, top
+        low = ey + dy * t
+        if next_x < next_z:
+            axis = 0
+            cell_x += sx
+            next_x += step_x
+        else:
+            axis = 2
+            cell_z += sz
+            next_z += step_z
+        top = tops[(cell_x >> 3) & mask_x, (cell_z >> 3) & mask_z]
+    # Where the ray comes down to the top, or enters below it; inside the cell, whatever the rounding.
+    sink = (top + 1 - ey) * iy
+    if dy < 0.0 and sink > t:
+        t, y, axis = sink, top, 1
+    else:
+        y = min(math.floor(ey + t * dy), top)
+    x = min(max(math.floor(ex + t * dx), cell_x), cell_x + 7)
+    z = min(max(math.floor(ez + t * dz), cell_z), cell_z + 7)
+    return t, x, y, z, axis, top
+
+
+@njit(**PURE, inline="always")
 def march(
     voxels: np.ndarray, tops: np.ndarray,
     ex: float, ey: float, ez: float, dx: float, dy: float, dz: float,
@@ -78,59 +140,32 @@ def march(
 
     Returns (distance, x, y, z, axis of the face, block), block -1 if nothing comes before `limit`. x and z are not
     wrapped. No block of the world lies above `highest`. Cells of 8 x 8 columns whose blocks all lie below the ray, as
-    `tops` from `cell_tops` tells, are crossed in one leap.
+    `tops` from `cell_tops` tells, are crossed in one step each.
     """
     mask_x, mask_z, height = voxels.shape[0] - 1, voxels.shape[2] - 1, voxels.shape[1]
     cell_mask_x, cell_mask_z = tops.shape[0] - 1, tops.shape[1] - 1
     sx, sy, sz = (1 if dx > 0.0 else -1), (1 if dy > 0.0 else -1), (1 if dz > 0.0 else -1)
     ix, iy, iz = 1.0 / dx, 1.0 / dy, 1.0 / dz
     step_x, step_y, step_z = abs(ix), abs(iy), abs(iz)
-    next_x = (x + (1 if sx > 0 else 0) - ex) * ix
-    next_y = (y + (1 if sy > 0 else 0) - ey) * iy
-    next_z = (z + (1 if sz > 0 else 0) - ez) * iz
+    next_x = (x + max(sx, 0) - ex) * ix
+    next_y = (y + max(sy, 0) - ey) * iy
+    next_z = (z + max(sz, 0) - ez) * iz
     axis = 0
-    leap = medium == AIR
+    in_air = medium == AIR
     cell_x, cell_z, top = x, z, height
-    if leap:
+    if in_air:
         top = tops[(x >> 3) & cell_mask_x, (z >> 3) & cell_mask_z]
     while True:
-        if leap and y > top:
+        if in_air and y > top:
             if y > highest and sy > 0:
                 return t, x, y, z, axis, -1
-            left_x = 7 - (x & 7) if sx > 0 else x & 7
-            left_z = 7 - (z & 7) if sz > 0 else z & 7
-            leave_x, leave_z = next_x + left_x * step_x, next_z + left_z * step_z
-            sink = next_y + (y - 1 - top) * step_y if sy < 0 else 1e9
-            if y > highest:  # nothing at all before the ray has come down
-                sink = next_y + (y - 1 - highest) * step_y
-                leave_x = leave_z = 1e9
-                top = highest
-            if leave_x < leave_z and leave_x < sink:
-                axis, t = 0, leave_x
-                x += sx * (left_x + 1)
-                next_x += (left_x + 1) * step_x
-            elif leave_z < sink:
-                axis, t = 2, leave_z
-                z += sz * (left_z + 1)
-                next_z += (left_z + 1) * step_z
-            else:
-                axis, t = 1, sink
-                next_y += (y - top) * step_y
-                y = top
+            t, x, y, z, axis, top = _fly(tops, ex, ey, ez, dx, dy, dz, t, x, y, z, top, limit, highest)
             if t > limit:
                 return t, x, y, z, axis, -1
-            if axis != 0 and next_x < t:
-                count = int((t - next_x) * abs(dx)) + 1
-                x += sx * count
-                next_x += count * step_x
-            if axis != 1 and next_y < t:
-                count = int((t - next_y) * abs(dy)) + 1
-                y += sy * count
-                next_y += count * step_y
-            if axis != 2 and next_z < t:
-                count = int((t - next_z) * abs(dz)) + 1
-                z += sz * count
-                next_z += count * step_z
+            cell_x, cell_z = x, z
+            next_x = (x + max(sx, 0) - ex) * ix
+            next_y = (y + max(sy, 0) - ey) * iy
+            next_z = (z + max(sz, 0) - ez) * iz
         else:
             # Which face comes next is hard to foresee, so this step has no branches.
             t = min(next_x, next_y, next_z)
@@ -143,7 +178,7 @@ def march(
             next_z += step_z if axis == 2 else 0.0
         if t > limit:
             return t, x, y, z, axis, -1
-        if leap and ((x ^ cell_x) | (z ^ cell_z)) & -8 != 0:
+        if in_air and ((x ^ cell_x) | (z ^ cell_z)) & -8 != 0:
             cell_x, cell_z = x, z
             top = tops[(x >> 3) & cell_mask_x, (z >> 3) & cell_mask_z]
         if 0 <= y < height:

@@ -289,6 +289,12 @@ def test_aiming_meets_the_block_that_is_drawn(seed: int, yaw: float, pitch: floa
         assert tuple(np.floor(before - np.array([nx, ny, nz])).astype(int) % (128, 999, 128)) == (x, y, z)
 
 
+@pytest.mark.parametrize("x", [8.0, 8.5])
+def test_an_eye_just_as_high_as_the_land_is_no_trap(x: float) -> None:
+    picture = draw(plain(), (x, float(GROUND), 64.0), yaw=10.0)
+    np.testing.assert_array_equal(picture.ids == GRASS, pixel_directions(10.0, 0.0)[..., 1] < 0.0)
+
+
 def test_raycast_passes_water_and_ends_at_its_reach() -> None:
     voxels = np.zeros(WORLD_SHAPE, dtype=np.uint8)
     voxels[:, 10:15] = WATER
