@@ -81,25 +81,18 @@ def _fly(
     mask_x, mask_z = tops.shape[0] - 1, tops.shape[1] - 1
     sx, sz = (8 if dx > 0.0 else -8), (8 if dz > 0.0 else -8)
     ix, iy, iz = 1.0 / dx, 1.0 / dy, 1.0 / dz
-    step_x, step_z = 8.0 * abs(ix), 8.0 * abs(iz)
-    cell_x, cell_z = x & -8, z & -8
-    next_x = (cell_x + max(sx, 0) - ex) * ix
-    next_z = (cell_z + max(sz, 0) - ez) * iz
     axis = 1
+    cell_x, cell_z = x & -8, z & -8
     if y > highest:  # nothing at all before the ray has come down
         t = (highest + 1 - ey) * iy
-        if next_x < t:
-            count = int((t - next_x) * abs(dx) * 0.125) + 1
-            cell_x += sx * count
-            next_x += count * step_x
-        if next_z < t:
-            count = int((t - next_z) * abs(dz) * 0.125) + 1
-            cell_z += sz * count
-            next_z += count * step_z
+        if t > limit:
+            return t, x, y, z, axis, top
+        cell_x, cell_z = math.floor(ex + t * dx) & -8, math.floor(ez + t * dz) & -8
         top = tops[(cell_x >> 3) & mask_x, (cell_z >> 3) & mask_z]
+    step_x, step_z = abs(sx * ix), abs(sz * iz)
+    next_x = (cell_x + max(sx, 0) - ex) * ix
+    next_z = (cell_z + max(sz, 0) - ez) * iz
     low = float(y)  # as low as the ray gets in this cell, if it rises
-    if t > limit:
-        return t, x, y, z, axis, top
     while True:
         leave = min(next_x, next_z)
         if dy < 0.0:
@@ -176,8 +169,8 @@ def march(
             next_x += step_x if axis == 0 else 0.0
             next_y += step_y if axis == 1 else 0.0
             next_z += step_z if axis == 2 else 0.0
-        if t > limit:
-            return t, x, y, z, axis, -1
+            if t > limit:
+                return t, x, y, z, axis, -1
         if in_air and ((x ^ cell_x) | (z ^ cell_z)) & -8 != 0:
             cell_x, cell_z = x, z
             top = tops[(x >> 3) & cell_mask_x, (z >> 3) & cell_mask_z]
