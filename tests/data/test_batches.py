@@ -59,9 +59,13 @@ def test_clips_that_go_on_are_those_of_the_batch_before_a_frame_later(store: Fra
         batch = next(batches)
         assert batch["latents"].shape[:2] == (5, 4)
         for clip in range(3):
-            age = int(batch["age"][clip])
+            age, travelled = int(batch["age"][clip]), float(batch["travelled"][clip])
             assert age in (0, int(before["age"][clip]) + 1)
-            if age:
+            if not age:
+                assert travelled == 0
+            else:
+                newest = batch["motion"][clip, -1].norm(dim=-1).mean() / store.size[0]
+                assert travelled == pytest.approx(float(before["travelled"][clip] + newest), rel=1e-5)
                 torch.testing.assert_close(batch["latents"][clip, :-1], before["latents"][clip, 1:])
                 torch.testing.assert_close(batch["actions"][clip, :-1], before["actions"][clip, 1:])
         ages += batch["age"].tolist()

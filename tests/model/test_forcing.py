@@ -125,11 +125,12 @@ def test_clips_go_on_from_what_the_model_made_of_them() -> None:
     batch = batch_where_an_action_ends_all(16) | {"known": torch.ones(16, 4, dtype=torch.bool)}
     batch["latents"] = torch.randn(16, 4, 2, 2, 4)
     made = torch.full((4, 4, 2, 2, 4), 99.0)
-    dynamics_loss(model, LAYOUT, mix, **batch, age=torch.zeros(4, dtype=torch.int64), made=made)
+    still = torch.zeros(4)
+    dynamics_loss(model, LAYOUT, mix, **batch, age=torch.zeros(4, dtype=torch.int64), travelled=still, made=made)
     torch.testing.assert_close(made[:, :-1], batch["latents"][:4, :-1])  # nothing made before counts at the beginning
     newest = made[:, -1].clone()
     assert not torch.allclose(newest, batch["latents"][:4, -1], atol=0.1)
-    dynamics_loss(model, LAYOUT, mix, **batch, age=torch.tensor([1, 1, 0, 1]), made=made)
+    dynamics_loss(model, LAYOUT, mix, **batch, age=torch.tensor([1, 1, 0, 1]), travelled=still, made=made)
     torch.testing.assert_close(made[[0, 1, 3], -2], newest[[0, 1, 3]])
     torch.testing.assert_close(made[2, :-1], batch["latents"][2, :-1])
 
@@ -143,7 +144,7 @@ def loss_of(mix: ForcingConfig, made: torch.Tensor | None = None, age: int = 1, 
     batch = batch_where_an_action_ends_all(16) | {"known": torch.ones(16, 4, dtype=torch.bool)} | seen
     batch["latents"] = torch.randn(16, 4, 2, 2, 4)
     if made is not None:
-        batch |= {"age": torch.full((16,), age), "made": made.clone()}
+        batch |= {"age": torch.full((16,), age), "travelled": torch.zeros(16), "made": made.clone()}
     return dynamics_loss(model, LAYOUT, mix, **batch)["flow"]
 
 
@@ -178,24 +179,26 @@ def test_what_clips_go_on_from_is_made_in_one_step() -> None:
     batch = batch_where_an_action_ends_all(16)
     made = torch.zeros(8, 4, 2, 2, 4)
     mix = ForcingConfig(shortcut=1.0)
-    dynamics_loss(model, LAYOUT, mix, **batch, age=torch.ones(8, dtype=torch.int64), made=made)
+    ones = torch.ones(8, dtype=torch.int64)
+    dynamics_loss(model, LAYOUT, mix, **batch, age=ones, travelled=torch.zeros(8), made=made)
     assert not steps[0][:8, -1].any()
     assert steps[0][:8, :-1].any()
     assert steps[0][8:, -1].any()
 
 
-def test_far_from_the_truth_its_distance_counts_less() -> None:
+def test_once_the_picture_has_moved_the_distance_from_the_truth_counts_less() -> None:
     model = Dynamics(CONFIG)
-    mix = ForcingConfig(own_fade=8.0, shared=0.0, context=0.0, remembered=0.0, pure_noise=1.0, drop_action=0.0)
+    mix = ForcingConfig(own_fade=0.25, shared=0.0, context=0.0, remembered=0.0, pure_noise=1.0, drop_action=0.0)
     batch = batch_where_an_action_ends_all(16) | {"known": torch.ones(16, 4, dtype=torch.bool)}
     batch["latents"] = torch.randn(16, 4, 2, 2, 4)
     losses = []
-    for age in (0, 8):
+    for age, travelled in ((0, 0.0), (99, 0.0), (99, 0.25)):
         torch.manual_seed(1)
         made = torch.nn.functional.pad(batch["latents"][:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))  # has made the truth so far
-        ages = torch.full((16,), age)
-        losses.append(dynamics_loss(model, LAYOUT, mix, **batch, age=ages, made=made)["flow"])
-    torch.testing.assert_close(losses[1], losses[0] / 2)
+        batch |= {"age": torch.full((16,), age), "travelled": torch.full((16,), travelled), "made": made}
+        losses.append(dynamics_loss(model, LAYOUT, mix, **batch)["flow"])
+    torch.testing.assert_close(losses[1], losses[0])  # where nothing has moved, time alone changes nothing
+    torch.testing.assert_close(losses[2], 0.5 * losses[0])
 
 
 def test_the_flow_learns_where_things_came_from() -> None:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from worldsim.model.motion import POINTS, Motion, place_features
+from worldsim.model.layers import place_features
+from worldsim.model.motion import POINTS, Motion
 from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 
 GRID = (3, 4)

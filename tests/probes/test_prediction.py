@@ -179,3 +179,14 @@ def test_mush_and_frozen_walks_show() -> None:
     report = walking.walking(frozen, truth)
     assert report["motion"] == pytest.approx([1, 0, 0, 0])
     assert min(report["detail"]) > 0.9
+
+
+def test_a_grid_is_detail_but_shows() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 256, (1, walking.STEPS + 1, 48, 64, 3), dtype=np.uint8)
+    assert walking.walking(truth, truth)["gridless"] == pytest.approx([1, 1, 1, 1])
+    grid = truth.copy()
+    grid[:, 101:] = np.tile(truth[:, :1, :16, :16], (1, 1, 3, 4, 1))
+    report = walking.walking(grid, truth)
+    assert report["detail"] == pytest.approx([1, 1, 1, 1], abs=0.1)
+    assert report["gridless"] == pytest.approx([1, 1, 0, 0], abs=0.1)

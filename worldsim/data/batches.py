@@ -79,9 +79,9 @@ def clip_batches(
 ) -> Iterator[Batch]:
     """Endless batches of random clips of `time` frames: the tensor arguments of `worldsim.model.forcing.dynamics_loss`.
 
-    latents float16 (N, h, w, C), row by row those of the store's frames. motion: with the optical flow of the frames.
-    own: so many clips, the first of a batch, are those of the batch before, a frame later; each goes on for 1 to
-    `own_depth` batches, then another begins. ValueError if no episode is long enough.
+    latents float16 (N, h, w, C), row by row those of the store's frames. motion: with the optical flow of the frames,
+    which `own` implies. own: so many clips, the first of a batch, are those of the batch before, a frame later; each
+    goes on for 1 to `own_depth` batches, then another begins. ValueError if no episode is long enough.
 
     A recording holds no frame after the last action of an episode. Where that action ended the episode, a clip may
     reach one frame further: that frame is not known (its latents mean nothing), but its reward and end are.
@@ -105,6 +105,7 @@ def clip_batches(
     terminated = torch.from_numpy(np.array(store.terminated)).float()
     texts = [Captions(store, episode) for episode in range(len(store))]
     age, lasts, own_episodes, own_first = np.zeros((4, own), np.int64)  # all begin with the first batch
+    travelled = np.zeros(own, np.float32)
     while True:
         episodes, first = draw(batch - own, time)
         if own:
@@ -120,9 +121,15 @@ def clip_batches(
         last = torch.from_numpy(store.starts + store.lengths - 1)[episodes, None]
         rows = wanted.minimum(last)
         captions = [texts[e].at(int(row - store.starts[e]), rng) for e, row in zip(episodes, first, strict=True)]
-        parts = {"age": torch.from_numpy(age.copy()).to(device)} if own else {}
-        if motion:
-            parts["motion"] = _motion(store, rows.numpy()).to(device)
+        parts = {}
+        if motion or own:
+            flow = _motion(store, rows.numpy())
+            parts["motion"] = flow.to(device)
+        if own:
+            newest = flow[:own, -1].norm(dim=-1).mean((1, 2)).numpy() / store.size[0]
+            travelled = np.where(age > 0, travelled + newest, 0)
+            parts["age"] = torch.from_numpy(age.copy()).to(device)
+            parts["travelled"] = torch.from_numpy(travelled).to(device)
         yield {
             "latents": values[rows.to(values.device)].to(device).float(),
             "actions": actions[rows].to(device),

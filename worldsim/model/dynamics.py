@@ -22,16 +22,18 @@ from torch import Tensor, nn
 from worldsim.model.cache import Cache
 from worldsim.model.layers import (
     MLP,
+    PLACE_FEATURES,
     Linear,
     Projection,
     Rotation,
     attend,
     merge_heads,
+    place_features,
     rotate,
     rotation_in_space,
     rotation_in_time,
 )
-from worldsim.model.motion import PLACE_FEATURES, Motion, place_features
+from worldsim.model.motion import Motion
 from worldsim.model.text import TextEncoder
 
 

@@ -43,7 +43,9 @@ class ForcingConfig(BaseModel):
     )
     own_depth: int = Field(default=24, ge=1, description="the most steps that those go on; half for its root or less")
     own_fade: float = Field(
-        default=8.0, gt=0, description="steps after which their distance from the truth counts half"
+        default=0.25,
+        gt=0,
+        description="heights that the picture moves until their distance from the truth counts half",
     )
     adversarial: float = Field(default=0.0, ge=0, description="loss weight of what a discriminator says")
     drop_action: float = 0.08
@@ -100,6 +102,7 @@ def dynamics_loss(
     motion: Tensor | None = None,
     seen: Tensor | None = None,
     age: Tensor | None = None,
+    travelled: Tensor | None = None,
     made: Tensor | None = None,
     discriminator: Discriminator | None = None,
     causal: bool = True,
@@ -112,16 +115,21 @@ def dynamics_loss(
     4 h, 4 w, 2): where the points of each frame were in the one before, in pixels, needed if motion_weight is above 0
     or the model sees motion; seen: the same of the frames as they are shown, None = as motion.
     age: int64 (own,): the first clips of the batch are those of the batch before, one frame later, and this is how
-    often that was so; made (own, time, h, w, C), float: what the model made of their frames, replaced in place.
+    often that was so; travelled: float32 (own,), how long a way the picture has moved since then, in its heights, on
+    average over its points; made (own, time, h, w, C), float: what the model made of their frames, replaced in place.
     discriminator: its loss is part of "loss" too, for its own weights; needed if adversarial is above 0.
     """
     batch, time = latents.shape[:2]
     device = latents.device
     level = torch.where(known, sample_levels(batch, time, config, device), 1.0)
-    shown, own = latents, 0
+    shown, own, near = latents, 0, torch.ones(batch, 1, device=device)
     if age is not None:
         assert made is not None, "clips that go on need what was made of them"
+        assert travelled is not None, "how far have the clips that go on come?"
         own = len(age)
+        # However good, they go elsewhere, the further the more, and then nearness to the truth asks for a blur; at last
+        # for the mean of all places, the same everywhere. Where nothing moves it stays the truth.
+        near = F.pad(torch.exp2(-travelled / config.own_fade), (0, batch - own), value=1.0)[:, None]
         level = torch.cat([F.pad(level[:own, :-1], (0, 1), value=1.0), level[own:]])  # the newest frame is made anew
         goes_on = rearrange(age > 0, "b -> b 1 1 1 1")
         going = torch.cat([torch.where(goes_on, made[:, 1:], latents[:own, :-1]), latents[:own, -1:]], 1)
@@ -194,10 +202,7 @@ def dynamics_loss(
     drawn = prediction.latents.float()
     error = (drawn - target.float()).square().mean((2, 3, 4))
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
-    near = torch.ones(batch, 1, device=device)
-    if age is not None and made is not None:
-        # However good, they go elsewhere in time; then nearness to the truth would ask for a blur.
-        near = F.pad(torch.exp2(-age / config.own_fade), (0, batch - own), value=1.0)[:, None]
+    if made is not None and own:
         made.copy_(torch.cat([going[:, :-1], drawn[:own, -1:].to(going.dtype)], 1).detach())
     flow = (near * weight * error * known).mean()
     policy = (near * (1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
@@ -222,7 +227,7 @@ def dynamics_loss(
     return {
         "loss": loss,
         "flow": flow.detach(),
-        "from_noise": _mean(error.detach(), starts & (near == 1)),
+        "from_noise": _mean(error.detach(), starts * near),
         "policy": policy.detach(),
         "motion": moved.detach(),
     } | rivals

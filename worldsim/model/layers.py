@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+PLACE_FEATURES = 20  # of `place_features`: four waves both ways as cosine and sine, three products, a constant
 Rotation = tuple[Tensor, Tensor]  # cosines and sines, each (..., tokens, head_dim // 2) in float32
 
 
@@ -44,6 +45,20 @@ def rotation_in_space(
     angles = torch.cat([by_row, by_column], -1).reshape(height * width, 2 * pairs)
     angles = F.pad(angles, (0, 0, 0, extra))
     return angles.cos().float(), angles.sin().float()
+
+
+def place_features(height: int, width: int, device: torch.device) -> Tensor:
+    """Where in the picture each cell of a grid lies, (height * width, 20) in float32.
+
+    In units of half the picture's height from its middle: what a camera's turn does to a cell depends on where it is,
+    and larger pictures of the same field of view have more cells.
+    """
+    y = (2 * torch.arange(height, device=device) + 1 - height) / height
+    x = (2 * torch.arange(width, device=device) + 1 - width) / height
+    places = torch.stack(torch.broadcast_tensors(x, y[:, None]), -1).flatten(0, 1)
+    angles = (places[..., None] * torch.tensor([0.25, 0.5, 1.0, 2.0], device=device) * torch.pi).flatten(1)
+    squares = torch.stack([places[:, 0] ** 2, places[:, 1] ** 2, places[:, 0] * places[:, 1]], -1)
+    return torch.cat([angles.cos(), angles.sin(), squares, torch.ones_like(squares[:, :1])], -1)
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:

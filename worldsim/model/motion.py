@@ -13,27 +13,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from worldsim.model import PATCH
-from worldsim.model.layers import Linear
+from worldsim.model.layers import PLACE_FEATURES, Linear, place_features
 from worldsim.model.tokenizer import Tokenizer
 
 POINTS = 4  # the flow is given at 4x4 points of every token, and between them bilinearly
 _REACH = 0.1  # an output of 1 moves by this share of the height: a shift is learned as fast as a change of colour
 _PIXELS = PATCH * PATCH * 3
-PLACE_FEATURES = 20  # of `place_features`: four waves both ways as cosine and sine, three products, a constant
-
-
-def place_features(height: int, width: int, device: torch.device) -> Tensor:
-    """Where in the picture each cell of a grid lies, (height * width, 20) in float32.
-
-    In units of half the picture's height from its middle: what a camera's turn does to a cell depends on where it is,
-    and larger pictures of the same field of view have more cells.
-    """
-    y = (2 * torch.arange(height, device=device) + 1 - height) / height
-    x = (2 * torch.arange(width, device=device) + 1 - width) / height
-    places = torch.stack(torch.broadcast_tensors(x, y[:, None]), -1).flatten(0, 1)
-    angles = (places[..., None] * torch.tensor([0.25, 0.5, 1.0, 2.0], device=device) * torch.pi).flatten(1)
-    squares = torch.stack([places[:, 0] ** 2, places[:, 1] ** 2, places[:, 0] * places[:, 1]], -1)
-    return torch.cat([angles.cos(), angles.sin(), squares, torch.ones_like(squares[:, :1])], -1)
 
 
 class Motion(nn.Module):

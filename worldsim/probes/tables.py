@@ -59,7 +59,10 @@ def _walk(walk: dict[str, Any]) -> list[str]:
     low, high = LIKE_TRUTH
     lines = [f"A long walk, {lanes} lanes: World / truth (goal for detail: {low:g} to {high:g})"]
     lines.append(f"{'steps':<26}" + "".join(f"{window:>10}" for window in walk["windows"]))
-    for name, label in (("detail", "detail (gradient energy)"), ("motion", "motion (frame to frame)")):
+    labels = {
+        "detail": "detail (gradient energy)", "gridless": "detail, grids left out", "motion": "motion (frame to frame)",
+    }  # fmt: skip
+    for name, label in labels.items():
         lines.append(f"{label:<26}" + "".join(f"{share:>10.2f}" for share in walk[name]))
     label = f"lanes with detail {low:g} to {high:g}"
     lines.append(f"{label:<26}" + "".join(f"{share:>10.0%}" for share in walk["alive"]))
