@@ -28,16 +28,7 @@ RECIPE = Recipe(
             time=12,
             rate=6e-4,
             rate_end=1e-5,
-            settings={"own": 0.5, "own_depth": 200, "adversarial": 0.07, "drift": 0.02},
-        ),
-        # The same once more, with a little less of the discriminator: what ships was made in two runs (NOTES.md).
-        Phase(
-            minutes=44,
-            batch=6,
-            time=12,
-            rate=3e-4,
-            rate_end=1e-5,
-            settings={"own": 0.5, "own_depth": 200, "adversarial": 0.05, "drift": 0.02},
+            settings={"own": 0.5, "own_depth": 200, "adversarial": 0.06, "drift": 0.02},
         ),
     ],
     average=0.995,  # of 200 steps: a longer one lags behind in the last minutes
