@@ -20,8 +20,8 @@ def walking(frames: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
 
     Returns by windows of WINDOW steps:
     detail: gradient energy divided by that of the truth, the median of the lanes (near 0: mush; far above 1: noise);
-    gridless: the same of what differs from token to token, because a World that fails may draw one pattern in all;
-    alive: the share of lanes where it lies within LIKE_TRUTH;
+    alive: the share of lanes where that lies within LIKE_TRUTH;
+    gridless: detail that differs from token to token, because a World that fails may draw one pattern in all;
     motion: mean absolute change from frame to frame divided by that of the truth, all lanes together (near 0: frozen);
     and the raw numbers of both, (lanes, T).
     """
