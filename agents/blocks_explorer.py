@@ -43,7 +43,8 @@ def sweep(angle: float, rate: float) -> list[float]:
 class BlocksExplorer:
     """Walks, looks around, digs, builds, swims, follows animals; gets away from walls instead of grinding at them."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, rest: float = 0.0) -> None:
+        """rest: weight of doing nothing for some seconds; 2 makes one tick in eight of it."""
         self._rng = rng
         # Behaviours with their weights. A behaviour with a long run needs a small weight: see the measured shares in
         # the tests, which are what these numbers are chosen for.
@@ -56,6 +57,7 @@ class BlocksExplorer:
             self._look_away_and_back: 0.7,
             self._look_up_or_down: 1.2,
             self._stand: 1.8,
+            self._rest: rest,
             self._dig: 2.4,
             self._build: 1.9,
             self._hop: 2.4,
@@ -284,6 +286,13 @@ class BlocksExplorer:
     def _stand(self) -> Behaviour:
         self._drop_camera()
         yield from self._hold((), self._ticks(8, 22))
+
+    def _rest(self) -> Behaviour:
+        """No key and no turn for some seconds: a World that never saw that fades when it is left alone."""
+        self._drop_camera()
+        for _ in range(self._ticks(40, 110)):
+            self._extra, self._extra_left = (), 1
+            yield ()
 
     # Hands
 

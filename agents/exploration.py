@@ -105,6 +105,11 @@ def _blocks(env: gym.Env, rng: np.random.Generator) -> Policy:
     return BlocksExplorer(rng)
 
 
+def _resting(env: gym.Env, rng: np.random.Generator) -> Policy:
+    _blocks(env, rng)  # refuses what that refuses
+    return BlocksExplorer(rng, rest=2.0)
+
+
 def _random(env: gym.Env, rng: np.random.Generator) -> Policy:
     return StickyRandomPolicy(env.action_space, rng)
 
@@ -116,12 +121,15 @@ def _auto(env: gym.Env, rng: np.random.Generator) -> Policy:
 POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
     "auto": _auto,
     "blocks": _blocks,
+    "resting": _resting,
     "random": _random,
 }
 
 
 def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Policy:
-    """The policy of that name for the environment: "random" for any, "blocks" for BlocksSim, "auto" picks.
+    """The policy of that name for the environment: "random" for any, "blocks" for BlocksSim, "auto" picks one of them.
+
+    "resting" is "blocks" that also does nothing for seconds; a World learns from that to stay as it is.
 
     All of the policy's randomness comes from `rng`. ValueError for an unknown name, or one that does not fit.
     """

@@ -130,7 +130,7 @@ def train(
         device: "auto" takes a CUDA device if there is one.
         minutes: How long to train in all; the recipe's own length unless given.
         data: A recording to train on; the recipe records what it needs unless given.
-        init: Name or path of a World whose weights to begin with; its tokenizer is kept as it is.
+        init: Name or path of a World whose weights to begin with; its encoder is kept as it is.
         tensorboard: Write curves for TensorBoard too (needs the extra worldsim[tensorboard]).
     """
     if minutes is not None and not 0 < minutes < math.inf:

@@ -93,6 +93,11 @@ class Simulation:
         """Where the frames are."""
         return self.world.device
 
+    @property
+    def latents(self) -> Tensor:
+        """The present as the World has it, (lanes, H/16, W/16, C); a reset may write to it, a step does not."""
+        return self._memory.latents
+
     # Starting
 
     @torch.no_grad()

@@ -84,6 +84,23 @@ def test_walking_looking_and_stillness_have_their_shares(walk):
     assert 0.03 < nothing.mean() < 0.12
 
 
+def test_resting_is_exploring_with_stretches_of_nothing():
+    """A World learns to stay as it is only from stretches in which nothing is done."""
+    env = gym.make("worldsim/BlocksSim-v0", size=(16, 16), disable_env_checker=True)
+    rested = 0
+    for seed in range(12):
+        policy = make_policy("resting", env, np.random.default_rng([seed, 1]))
+        frame, info = env.reset(seed=seed)
+        policy.reset(frame, info)
+        still = 0
+        for _ in range(TICKS):
+            action = policy.act(frame, info)
+            frame, _, _, _, info = env.step(action)
+            still = 0 if action["camera"].any() or any(action[key] for key in KEYS) else still + 1
+            rested += still >= 30
+    assert 0.03 < rested / (12 * TICKS) < 0.25
+
+
 def test_walking_forward_moves(walk):
     """Grinding at walls teaches that the key does nothing."""
     forward = walk["keys"][:, KEYS.index("forward")] & ~walk["keys"][:, KEYS.index("back")]

@@ -75,7 +75,7 @@ def test_the_environment_keeps_its_own_random_actions():
 
 def test_unknown_and_unsuitable_policies_are_errors():
     env = Anywhere(spaces.Discrete(2))
-    with pytest.raises(ValueError, match="unknown policy 'genius'; there are auto, blocks, random"):
+    with pytest.raises(ValueError, match="unknown policy 'genius'; there are auto, blocks, random, resting"):
         make_policy("genius", env, np.random.default_rng(0))
     with pytest.raises(ValueError, match="the policy 'blocks' is for worldsim/BlocksSim-v0"):
         make_policy("blocks", env, np.random.default_rng(0))

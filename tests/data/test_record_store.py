@@ -233,7 +233,11 @@ def test_a_store_without_a_finished_episode_says_so(tmp_path):
         ("no_such_module:Env-v0", {}, "cannot be made with {}: .*no_such_module"),
         ("CartPole-v1", {}, "has no image observations"),
         ("noise_env:Noise-v0", {"env_kwargs": {"colour": 1}}, "cannot be made with {'colour': 1}"),
-        ("noise_env:Noise-v0", {"policy": "genius"}, "unknown policy 'genius'; there are auto, blocks, random"),
+        (
+            "noise_env:Noise-v0",
+            {"policy": "genius"},
+            "unknown policy 'genius'; there are auto, blocks, random, resting",
+        ),
         ("noise_env:Noise-v0", {"policy": "blocks"}, "is for worldsim/BlocksSim-v0, not for"),
         ("noise_env:Noise-v0", {"frames": 0}, "number of frames to record must be positive"),
         ("noise_env:Noise-v0", {"episode_frames": 1}, "episode_frames must be at least 2"),

@@ -1,16 +1,12 @@
 """The discriminator: who is taught by which of its losses."""
 
-from collections.abc import Callable
-
 import torch
 
 from worldsim.model.discriminator import Discriminator
 
 
-def test_it_judges_every_patch_and_the_whole() -> None:
-    patches, whole = Discriminator(8)(torch.randn(2, 80, 128, 3))
-    assert patches.shape == (2, 5, 8)
-    assert whole.shape == (2, 1, 1)
+def test_it_judges_every_patch() -> None:
+    assert Discriminator(8)(torch.randn(2, 80, 128, 3)).shape == (2, 5, 8)
 
 
 def test_the_generator_and_the_discriminator_are_taught_apart() -> None:
@@ -32,14 +28,6 @@ def textures(count: int) -> torch.Tensor:
     return torch.rand(count, 4, 6, 3).repeat_interleave(8, 1).repeat_interleave(8, 2) * 2 - 1
 
 
-def learn(discriminator: Discriminator, pair: Callable[[], tuple[torch.Tensor, torch.Tensor]], steps: int) -> None:
-    optimizer = torch.optim.AdamW(discriminator.parameters(), 2e-3, betas=(0.5, 0.98))
-    for _ in range(steps):
-        optimizer.zero_grad()
-        discriminator.losses(*pair())[1].mean().backward()
-        optimizer.step()
-
-
 def test_it_learns_to_tell_a_blur_from_the_recording() -> None:
     torch.manual_seed(0)
     discriminator = Discriminator(8)
@@ -48,23 +36,11 @@ def test_it_learns_to_tell_a_blur_from_the_recording() -> None:
         true = textures(16)
         return true.roll(4, 1) * 0.3 + true.roll(-4, 1) * 0.3 + true * 0.4, true
 
-    learn(discriminator, pair, 80)
+    optimizer = torch.optim.AdamW(discriminator.parameters(), 2e-3, betas=(0.5, 0.98))
+    for _ in range(80):
+        optimizer.zero_grad()
+        discriminator.losses(*pair())[1].mean().backward()
+        optimizer.step()
     made, true = pair()
-    for fake, real in zip(discriminator(made), discriminator(true), strict=True):
-        assert (real > fake).float().mean() > 0.9
+    assert (discriminator(true) > discriminator(made)).float().mean() > 0.9
     assert discriminator.losses(made, true)[0].mean() > 2 * discriminator.losses(true, true)[0].mean()
-
-
-def test_the_whole_knows_what_belongs_above() -> None:
-    torch.manual_seed(0)
-    discriminator = Discriminator(8)
-
-    def pair() -> tuple[torch.Tensor, torch.Tensor]:
-        # Light above, dark below; between them and beyond more than a patch can see.
-        grey, light = torch.zeros(16, 48, 48, 3), textures(16).abs()
-        true = torch.cat([grey, light, grey, -light, grey], 1)
-        return true.flip(1), true
-
-    learn(discriminator, pair, 80)
-    (_, fake), (_, real) = (discriminator(pictures) for pictures in pair())
-    assert (real > fake).float().mean() > 0.9

@@ -201,6 +201,25 @@ def test_once_the_picture_has_moved_the_distance_from_the_truth_counts_less() ->
     torch.testing.assert_close(losses[2], 0.5 * losses[0])
 
 
+def test_a_pattern_that_all_tokens_have_in_common_counts_however_far_the_picture_has_moved() -> None:
+    model = Dynamics(CONFIG)
+    mix = ForcingConfig(gridless=2.0, own_fade=0.25, shared=0.0, context=0.0, remembered=0.0, pure_noise=1.0)
+    batch = batch_where_an_action_ends_all(16) | {"known": torch.ones(16, 4, dtype=torch.bool)}
+    batch["latents"] = torch.randn(16, 4, 2, 2, 4)
+    batch["latents"] -= batch["latents"].mean((2, 3), keepdim=True)  # no pattern in the recording
+    pattern, found = torch.tensor([1.0, -1.0, 1.0, -1.0]), []
+    for strength, travelled in ((0.0, 0.0), (1.0, 0.0), (1.0, 50.0)):
+        torch.manual_seed(1)
+        with torch.no_grad():
+            model.to_latent.bias.copy_(torch.cat([torch.full((4,), -20.0), strength * pattern]))  # nothing is kept
+        made = torch.nn.functional.pad(batch["latents"][:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
+        batch |= {"age": torch.full((16,), 9), "travelled": torch.full((16,), travelled), "made": made}
+        found.append(dynamics_loss(model, LAYOUT, mix, **batch))
+    assert found[1]["common"] > 0.5 > 0.1 > found[0]["common"]
+    torch.testing.assert_close(found[2]["common"], found[1]["common"])
+    assert found[2]["loss"] > 1.0 > found[2]["flow"]
+
+
 def test_the_flow_learns_where_things_came_from() -> None:
     torch.manual_seed(0)
     model = Dynamics(CONFIG)

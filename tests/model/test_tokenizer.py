@@ -126,3 +126,52 @@ def test_before_a_discriminator_a_decoder_draws_the_texture_that_it_cannot_know(
     true = float((noise / 255).std())
     assert details[0] < 0.5 * true
     assert details[1] > 0.6 * true
+
+
+def test_asked_for_octaves_a_decoder_draws_the_texture_that_it_cannot_know() -> None:
+    torch.manual_seed(1)
+    noise = (torch.rand(64, 32, 32, 3) * 255).to(torch.uint8)
+    details = []
+    for weight in (0.0, 1.0):
+        tokenizer = Tokenizer(SMALL)
+        tokenizer.fit(noise)
+        optimizer = torch.optim.AdamW(tokenizer.parameters(), 3e-3)
+        for _ in range(40):
+            optimizer.zero_grad()
+            tokenizer.loss(noise, ReconstructionConfig(octaves=weight))["loss"].backward()
+            optimizer.step()
+        details.append(float(tokenizer.decode(tokenizer.encode(noise)).detach().std()))
+    true = float((noise / 255).std())
+    assert details[0] < 0.5 * true
+    assert details[1] > 0.6 * true
+
+
+def test_what_a_dynamics_made_is_to_be_the_truth_where_it_is_near(fitted: Tokenizer) -> None:
+    torch.manual_seed(1)
+    frames, truth = smooth_frames(4, 32, 32), smooth_frames(2, 32, 32).flip(1)
+    still = ReconstructionConfig(latent_noise=0.0)
+    latents = fitted.encode(truth)
+
+    def loss(made: torch.Tensor, travelled: float) -> float:
+        away = torch.full((2,), travelled)
+        return float(fitted.loss(frames, still, made=made, truth=truth, travelled=away)["loss"].detach())
+
+    plain = float(fitted.loss(torch.cat([frames, truth]), still)["loss"].detach())
+    assert loss(latents, 0.0) == pytest.approx(plain, rel=1e-3)
+    wrong = latents + 1
+    assert loss(wrong, 0.0) > 2 * plain
+    assert loss(wrong, 0.25) - loss(wrong, 50.0) == pytest.approx((loss(wrong, 0.0) - loss(wrong, 50.0)) / 2, rel=1e-3)
+
+
+def test_an_error_that_all_tokens_have_in_common_counts(fitted: Tokenizer) -> None:
+    torch.manual_seed(1)
+    frames = smooth_frames(4, 32, 32)
+    mixes = ReconstructionConfig(latent_noise=0.0), ReconstructionConfig(latent_noise=0.0, gridless=5.0)
+    pattern = 0.1 * torch.randn(8 * 8 * 3)
+    added = []
+    for strength in (0.0, 1.0):
+        with torch.no_grad():
+            fitted.to_pixels[1].bias.copy_(strength * pattern)  # drawn into every token
+        one, other = (float(fitted.loss(frames, mix)["loss"].detach()) for mix in mixes)
+        added.append(other - one)
+    assert added[1] > 5 * added[0]

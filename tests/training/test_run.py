@@ -137,13 +137,13 @@ def test_a_training_can_begin_with_a_world(tmp_path: Path) -> None:
 def test_every_phase_of_the_recipes_that_ship_has_settings_that_there_are() -> None:
     for name in available_recipes():
         recipe = load_recipe(name)
-        for phase in recipe.tokenizer_phases:
+        for phase in recipe.tokenizer_phases + recipe.decoder_phases:
             ReconstructionConfig.model_validate(phase.settings)
         for phase in recipe.dynamics_phases:
             ForcingConfig.model_validate(recipe.forcing.model_dump() | phase.settings)
 
 
-@pytest.mark.parametrize("part", ["tokenizer_phases", "dynamics_phases"])
+@pytest.mark.parametrize("part", ["tokenizer_phases", "dynamics_phases", "decoder_phases"])
 def test_a_slip_in_the_last_phase_shows_at_once(tmp_path: Path, part: str) -> None:
     recipe = load_recipe("balls")
     phases = [*getattr(recipe, part), Phase(minutes=1, batch=2, settings={"blurr": 1.0})]

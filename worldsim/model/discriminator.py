@@ -14,18 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from worldsim.model.layers import PLACE_FEATURES, place_features
-
 _NOISE = 0.1  # deviation of the noise on pictures from -1 to 1 in the penalty
-# Weight of the penalty for patches, and for the whole picture, which has more pixels to differ in: with 1 its logits
-# of made and true were 8 apart within two minutes, and moving on.
-_SMOOTH = (1.0, 10.0)
 
 
 class Discriminator(nn.Module):
-    """Judges each 16x16 patch of pictures, seeing 46 pixels, and each picture as a whole.
+    """Pictures (frames, H, W, 3), from -1 to 1, to a logit for each of their 16x16 patches, seeing 46 pixels.
 
-    Patches alone know a texture, but not that a sky belongs above and that a picture has more than one colour.
+    Logits are the higher the more a patch looks recorded.
     """
 
     def __init__(self, channels: int = 32) -> None:
@@ -33,21 +28,13 @@ class Discriminator(nn.Module):
         widths = [3, channels, 2 * channels, 4 * channels, 4 * channels]
         self.layers = nn.ModuleList(nn.Linear(16 * narrow, wide) for narrow, wide in pairwise(widths))
         self.judge = nn.Linear(widths[-1], 1, bias=False)  # only differences count
-        wide = 8 * channels
-        self.place = nn.Linear(widths[-1] + PLACE_FEATURES, wide)
-        self.gather = nn.Linear(wide, wide)
-        self.judge_whole = nn.Linear(wide, 1, bias=False)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures (frames, H, W, 3) from -1 to 1 to logits (frames, H / 16, W / 16) and (frames, 1, 1)."""
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits (frames, H / 16, W / 16)."""
         x = pictures
         for layer in self.layers:
             x = F.leaky_relu(layer(_windows(x)), 0.2)
-        height, width = x.shape[1:3]
-        places = place_features(height, width, x.device).to(x.dtype).view(height, width, -1)
-        placed = F.leaky_relu(self.place(torch.cat([x, places.expand(len(x), -1, -1, -1)], -1)), 0.2)
-        whole = self.judge_whole(F.leaky_relu(self.gather(placed.mean((1, 2))), 0.2))
-        return self.judge(x)[..., 0].float(), whole[:, None].float()
+        return self.judge(x)[..., 0].float()
 
     def losses(self, made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
         """The generator's loss of each frame and the discriminator's, both (frames,).
@@ -58,19 +45,10 @@ class Discriminator(nn.Module):
         gradient penalty (arXiv 2501.08316), which keeps its judgement smooth.
         """
         frozen = {name: parameter.detach() for name, parameter in self.named_parameters()}
-        judgements = zip(
-            self(true),
-            self(true + _NOISE * torch.randn_like(true)),
-            self(made.detach()),
-            functional_call(self, frozen, (made,)),
-            strict=True,
-        )
-        generator = discriminator = torch.zeros((), device=made.device)
-        for smooth, (real, rough, fake, asked) in zip(_SMOOTH, judgements, strict=True):
-            generator = generator + F.softplus(real.detach() - asked).mean((1, 2))
-            judged = F.softplus(fake - real) + smooth * (real - rough).square()
-            discriminator = discriminator + judged.mean((1, 2))
-        return generator, discriminator
+        real, rough = self(true), self(true + _NOISE * torch.randn_like(true))
+        generator = F.softplus(real.detach() - functional_call(self, frozen, (made,)))
+        discriminator = F.softplus(self(made.detach()) - real) + (real - rough).square()
+        return generator.mean((1, 2)), discriminator.mean((1, 2))
 
 
 def _windows(x: Tensor) -> Tensor:

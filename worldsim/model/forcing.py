@@ -48,6 +48,7 @@ class ForcingConfig(BaseModel):
         description="heights that the picture moves until their distance from the truth counts half",
     )
     adversarial: float = Field(default=0.0, ge=0, description="loss weight of what a discriminator says")
+    gridless: float = Field(default=0.0, ge=0, description="loss weight of the error that all tokens have in common")
     drop_action: float = 0.08
     drop_text: float = 0.15
     drop_motion: float = 0.1
@@ -215,7 +216,12 @@ def dynamics_loss(
         moved = _mean((prediction.flow.float() - motion).abs().mean((2, 3, 4)), near * (has_before & known))
     starts = (level > 0.99) & has_before & (step == 0) & known
     loss = flow + config.policy_weight * policy + config.head_weight * (reward + end) + config.motion_weight * moved
-    rivals: dict[str, Tensor] = {}
+    more: dict[str, Tensor] = {}
+    if config.gridless:
+        # Far from the truth too: the same pattern in all tokens would be the cheapest way to look detailed.
+        common = _mean((drawn - target.float()).mean((2, 3)).square().mean(2), starts)
+        loss = loss + config.gridless * common
+        more["common"] = common.detach()
     if config.adversarial:
         assert discriminator is not None, "there is no discriminator"
         last = min(_JUDGED, time)
@@ -223,14 +229,14 @@ def dynamics_loss(
         counts = starts[:, -last:].flatten()
         generator, judge = (_mean(each, counts) for each in discriminator.losses(ours, recorded))
         loss = loss + config.adversarial * generator + judge
-        rivals = {"generator": generator.detach(), "discriminator": judge.detach()}
+        more |= {"generator": generator.detach(), "discriminator": judge.detach()}
     return {
         "loss": loss,
         "flow": flow.detach(),
         "from_noise": _mean(error.detach(), starts * near),
         "policy": policy.detach(),
         "motion": moved.detach(),
-    } | rivals
+    } | more
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:

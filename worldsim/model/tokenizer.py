@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from worldsim.model import PATCH
 from worldsim.model.discriminator import Discriminator
 from worldsim.model.layers import Block, Linear, rotation_in_space
+from worldsim.model.spectrum import octaves
 
 _PIXELS = PATCH * PATCH * 3
 
@@ -45,6 +46,14 @@ class ReconstructionConfig(BaseModel):
     latent_noise: float = Field(default=0.1, ge=0, description="the most noise on the latents, in their deviations")
     blur: float = Field(default=0.0, ge=0, description="the most blur of the frames that are encoded, in pixels")
     adversarial: float = Field(default=0.0, ge=0, description="loss weight of what a discriminator says")
+    made_fade: float = Field(
+        default=0.25, gt=0, description="heights that the picture moves until a made frame's error counts half"
+    )
+    octaves: float = Field(
+        default=0.0, ge=0, description="loss weight of how strong fine things are, wherever they lie"
+    )
+    octaves_fade: float = Field(default=1.0, gt=0, description="heights that the picture moves until that counts half")
+    gridless: float = Field(default=0.0, ge=0, description="loss weight of the error that all tokens have in common")
 
 
 class Tokenizer(nn.Module):
@@ -125,11 +134,18 @@ class Tokenizer(nn.Module):
         frames: Tensor,
         config: ReconstructionConfig = ReconstructionConfig(),  # noqa: B008  # frozen
         discriminator: Discriminator | None = None,
+        made: Tensor | None = None,
+        truth: Tensor | None = None,
+        travelled: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Reconstruction loss of frames (batch, H, W, 3) uint8; the entry "loss" is minimised.
 
         Noise and blur teach the decoder to forgive what a dynamics does. The L1 error of the pictures' gradients keeps
-        edges sharp, and the discriminator, needed if `adversarial` is above 0, textures; its loss is part of "loss".
+        edges sharp; the octaves, and the discriminator, needed if `adversarial` is above 0, ask for textures; the loss
+        of the discriminator is part of "loss". The entry "psnr" is that of `frames`, in dB.
+        made (more, h, w, C): latents that a dynamics made, to be drawn too; truth (more, H, W, 3) uint8: what they are
+        to be; travelled (more,): how far the picture has moved on the way, in heights. The further, the less counts the
+        distance from the truth, which would ask for a blur there, and further on how detailed it is.
         """
         target = frames.float() / 255
         shown = target
@@ -137,16 +153,33 @@ class Tokenizer(nn.Module):
             shown = blurred(target, config.blur * torch.rand(len(target), device=target.device).square())
         latents = self.encode(shown)
         amount = config.latent_noise * torch.rand(len(latents), 1, 1, 1, device=latents.device)
-        output = self.decode(latents + amount * torch.randn_like(latents)).float()
-        squared = F.mse_loss(output, target)
-        edges = F.l1_loss(output.diff(dim=1), target.diff(dim=1)) + F.l1_loss(output.diff(dim=2), target.diff(dim=2))
-        values = {"loss": squared + 0.05 * edges, "psnr": -10 * squared.detach().log10()}
+        latents = latents + amount * torch.randn_like(latents)
+        away = torch.zeros(len(latents), device=latents.device)
+        if made is not None:
+            assert truth is not None, "which true frames belong to the made ones?"
+            assert travelled is not None, "how far have the made frames come?"
+            latents, target = torch.cat([latents, made]), torch.cat([target, truth.float() / 255])
+            away = torch.cat([away, travelled])
+        output = self.decode(latents).float()
+        squared = (output - target).square().mean((1, 2, 3))
+        edges = sum((output.diff(dim=axis) - target.diff(dim=axis)).abs().mean((1, 2, 3)) for axis in (1, 2))
+        loss = (torch.exp2(-away / config.made_fade) * (squared + 0.05 * edges)).mean()
+        values = {"psnr": -10 * squared[: len(frames)].mean().log10()}
+        if config.octaves:
+            strength = (octaves(output) - octaves(target)).abs().mean((1, 2))
+            loss = loss + config.octaves * (torch.exp2(-away / config.octaves_fade) * strength).mean()
+            values["octaves"] = strength.mean()
+        if config.gridless:
+            # The same pattern in all tokens would be the cheapest way to be detailed.
+            common = _patches(output - target).mean(1).square().mean()
+            loss = loss + config.gridless * common
+            values["common"] = common
         if config.adversarial:
             assert discriminator is not None, "there is no discriminator"
             generator, judge = (x.mean() for x in discriminator.losses(2 * output - 1, 2 * target - 1))
-            values["loss"] = values["loss"] + config.adversarial * generator + judge
-            values |= {"generator": generator.detach(), "discriminator": judge.detach()}
-        return values
+            loss = loss + config.adversarial * generator + judge
+            values |= {"generator": generator, "discriminator": judge}
+        return {"loss": loss} | {key: value.detach() for key, value in values.items()}
 
 
 def blurred(pictures: Tensor, deviation: Tensor) -> Tensor:

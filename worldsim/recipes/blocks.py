@@ -9,6 +9,7 @@ RECIPE = Recipe(
     description="A first-person block world at 80x128 pixels, 20 frames a second",
     env_id="worldsim/BlocksSim-v0",
     env_kwargs={"size": [80, 128]},
+    policy="resting",
     frames=256_000,
     dynamics=DynamicsSizes(sees_motion=True),
     tokenizer_phases=[
@@ -28,8 +29,12 @@ RECIPE = Recipe(
             time=12,
             rate=6e-4,
             rate_end=1e-5,
-            settings={"own": 0.5, "own_depth": 200, "adversarial": 0.06, "drift": 0.02},
+            settings={"own": 0.5, "own_depth": 200, "adversarial": 0.06, "gridless": 4.0, "drift": 0.02},
         ),
+    ],
+    # Then it learns to draw what is made, as detailed as what was recorded.
+    decoder_phases=[
+        Phase(minutes=7, batch=32, rate=6e-4, rate_end=1e-5, settings={"octaves": 0.35, "gridless": 4.0}),
     ],
     average=0.995,  # of 200 steps: a longer one lags behind in the last minutes
     temperature=0.0,  # of the noise that frames are made from: 1 shows more detail, and is wrong sooner (NOTES.md)

@@ -50,6 +50,7 @@ class Recipe(BaseModel):
     forcing: ForcingConfig = ForcingConfig()
     tokenizer_phases: list[Phase]
     dynamics_phases: list[Phase]
+    decoder_phases: list[Phase] = Field(default=[], description="of the decoder, on what the dynamics then makes")
     average: float = Field(default=0.999, description="decay of the moving average of the weights, per step")
     compiled: bool = Field(default=True, description="compile the training step; not worth it for a minute of training")
     context_length: int = 15

@@ -1,4 +1,4 @@
-"""`worldsim train RECIPE`: record, train the tokenizer, encode, train the dynamics, save the World.
+"""`worldsim train RECIPE`: record, train the tokenizer, encode, train the dynamics, then the decoder on its frames.
 
 Every stage leaves its result in the output directory and is skipped when it is there, so the same command started
 again goes on where the last one was stopped, however it was stopped. Needs neither av nor pygame.
@@ -6,6 +6,7 @@ again goes on where the last one was stopped, however it was stopped. Needs neit
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -30,6 +31,7 @@ from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer
 from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.spec import WorldSpec
+from worldsim.training.drawing import drawing_batches, make_frames
 from worldsim.training.loop import Loss, Phase, Training
 from worldsim.world import Starts, World, load
 
@@ -51,16 +53,18 @@ def train(
 
     minutes: scales all training budgets so that they add up to this; data: a recording (LeRobotDataset or frame store)
     to train on instead of recording anew; init: a World (name or path) of the same sizes whose weights to begin with,
-    its tokenizer kept as it is. Can be killed at any time and started again.
+    its encoder kept as it is, its decoder until `decoder_phases`. Can be killed at any time and started again.
     ValueError for an unknown recipe, an unfit checkpoint or recording; OSError when the disk is too small.
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
     if minutes is not None:
         recipe = _scaled(recipe, minutes)
-    for phase in recipe.tokenizer_phases:  # a slip in the last phase shows now and not in an hour
+    for phase in recipe.tokenizer_phases + recipe.decoder_phases:  # a slip shows now and not in an hour
         ReconstructionConfig(**phase.settings)
     for phase in recipe.dynamics_phases:
         _forcing(recipe, phase)
+    if any(ReconstructionConfig(**phase.settings).adversarial for phase in recipe.decoder_phases):
+        raise ValueError("decoder_phases have no discriminator: leave out adversarial")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     target = pick_device(device)
@@ -76,17 +80,21 @@ def train(
     tokenizer = _train_tokenizer(recipe, store, out, target, train_part, base)
     latents = _encode(tokenizer, store, out, target, show)
     starts = _starts(recipe, store, tokenizer, out, target)
-    return _train_dynamics(recipe, store, latents, tokenizer, starts, out, target, train_part, base)
+    world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, out, target, train_part, base)
+    if recipe.decoder_phases:
+        _train_decoder(recipe, store, world, step, out, target, train_part, show)
+    print(f"The World is in {world}", file=sys.stderr)
+    return world
 
 
 def _scaled(recipe: Recipe, minutes: float) -> Recipe:
-    factor = minutes / sum(phase.minutes for phase in recipe.tokenizer_phases + recipe.dynamics_phases)
-
-    def scale(phases: list[Phase]) -> list[Phase]:
-        return [phase.model_copy(update={"minutes": phase.minutes * factor}) for phase in phases]
-
+    parts = {name: getattr(recipe, name) for name in ("tokenizer_phases", "dynamics_phases", "decoder_phases")}
+    factor = minutes / sum(phase.minutes for phases in parts.values() for phase in phases)
     return recipe.model_copy(
-        update={"tokenizer_phases": scale(recipe.tokenizer_phases), "dynamics_phases": scale(recipe.dynamics_phases)}
+        update={
+            name: [phase.model_copy(update={"minutes": phase.minutes * factor}) for phase in phases]
+            for name, phases in parts.items()
+        }
     )
 
 
@@ -115,6 +123,11 @@ def _check_lengths(recipe: Recipe, store: FrameStore) -> None:
                 f"{longest - 1}: record longer ones, or lower its time ({phase.time})"
                 + (f" or own_depth ({mix.own_depth})" if more else "")
             )
+    if recipe.decoder_phases and recipe.context_length + 1 >= store.lengths.max():
+        raise ValueError(
+            f"the decoder is to learn from what goes on after a context of {recipe.context_length + 1} frames, and the "
+            f"longest episode has {store.lengths.max()}: record longer ones, or leave out decoder_phases"
+        )
 
 
 def _train_tokenizer(
@@ -212,7 +225,8 @@ def _forcing(recipe: Recipe, phase: Phase) -> ForcingConfig:
 def _train_dynamics(
     recipe: Recipe, store: FrameStore, latents: np.ndarray, tokenizer: Tokenizer, starts: Starts, out: Path,
     device: torch.device, train_part: TrainPart, base: World | None,
-) -> Path:  # fmt: skip
+) -> tuple[Path, int]:  # fmt: skip
+    """The World's path, and how many steps its dynamics was trained for."""
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=store.action, context_length=recipe.context_length,
         steps=recipe.steps, context_noise=recipe.context_noise, temperature=recipe.temperature,
@@ -258,8 +272,34 @@ def _train_dynamics(
 
     training = train_part(dynamics, name="dynamics", rival=discriminator, on_checkpoint=save_world)
     training.run(recipe.dynamics_phases, loss, batches)
-    print(f"The World is in {out / 'world'}", file=sys.stderr)
-    return out / "world"
+    return out / "world", training.progress.step
+
+
+def _train_decoder(
+    recipe: Recipe, store: FrameStore, path: Path, step: int, out: Path, device: torch.device, train_part: TrainPart,
+    show: bool,
+) -> None:  # fmt: skip
+    """Train the tokenizer's decoder further, beside recorded frames on those that the World makes, and save it there.
+
+    The encoder stays, and so all that was encoded, and the dynamics. step: the dynamics'; trained on, it makes others.
+    """
+    maker = load(path, device=str(device))
+    made = make_frames(maker, store, out / f"made-{step}.safetensors", seed=recipe.seed, show=show)
+    world = copy.deepcopy(load(path, device=str(device), dtype="float32"))  # what `load` gave is shared
+    tokenizer = world.tokenizer.requires_grad_(True)
+
+    def loss(phase: Phase) -> Loss:
+        config = ReconstructionConfig(**phase.settings)
+        return lambda batch: tokenizer.loss(
+            batch["frames"], config, made=batch["made"], truth=batch["truth"], travelled=batch["travelled"]
+        )
+
+    train_part(tokenizer, name=f"decoder-{step}").run(
+        recipe.decoder_phases,
+        loss=loss,
+        batches=lambda phase, seed: drawing_batches(store, made, phase.batch, device, seed),
+    )
+    world.save(path)
 
 
 def led_by_made(batches: Iterator[Batch], made: Tensor, dynamics: Dynamics) -> Iterator[Batch]:

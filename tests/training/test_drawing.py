@@ -1,0 +1,83 @@
+"""What a World makes of a recording, and its decoder trained on that."""
+
+import copy
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import worldsim
+from worldsim.data.store import FrameStore
+from worldsim.recipes import load_recipe
+from worldsim.recipes.recipe import Recipe
+from worldsim.training.drawing import LANES, ROUNDS, drawing_batches, make_frames
+from worldsim.training.loop import Phase
+from worldsim.training.run import train
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    still = Phase(minutes=0.01, batch=2, time=4)
+    return load_recipe("balls").model_copy(
+        update={"frames": 300, "starts": 2, "tokenizer_phases": [still], "dynamics_phases": [still]}
+    )
+
+
+@pytest.fixture(scope="module")
+def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a training that ended at once."""
+    out = tmp_path_factory.mktemp("drawing") / "run"
+    train(recipe, out, show=False)
+    return out
+
+
+def test_made_frames_lie_beside_the_true_ones(run: Path, tmp_path: Path) -> None:
+    world, store = copy.copy(worldsim.load(run / "world", device="cpu")), FrameStore.open(run / "frames")
+    world.spec = world.spec.model_copy(update={"temperature": 0.0, "context_noise": 0.0})  # no seed matters
+    made = make_frames(world, store, tmp_path / "made.safetensors", seed=3, show=False)
+    steps, count = made.rows.shape
+    context = world.spec.context_length + 1
+    assert (steps, count) == (100 - context, LANES * ROUNDS)
+    assert made.latents.shape == (steps, count, 3, 3, 32)
+    assert (made.rows[1:] == made.rows[:-1] + 1).all(), "a stretch is of one piece"
+    assert made.travelled[0].min() >= 0
+    assert (made.travelled.diff(dim=0) >= 0).all()
+    # The first step, taken by hand, of the first stretches.
+    first = made.rows[0, :LANES, None].numpy() + np.arange(-context, 0)
+    start = world.start(LANES, context=np.array(store.frames[first]), actions=np.array(store.actions[first[:, :-1]]))
+    start.step(np.array(store.actions[first[:, -1]]))
+    torch.testing.assert_close(start.latents.half(), made.latents[0, :LANES])
+
+    again = make_frames(world, store, tmp_path / "made.safetensors", seed=4, show=False)
+    assert torch.equal(again.latents, made.latents), "what is there is kept"
+    batch = next(drawing_batches(store, made, 9, torch.device("cpu"), seed=0))
+    assert batch["frames"].shape == (5, 48, 48, 3)
+    assert batch["truth"].shape == (4, 48, 48, 3)
+    assert batch["made"].shape == (4, 3, 3, 32)
+    assert batch["travelled"].shape == (4,)
+
+
+def test_the_decoder_learns_from_what_the_dynamics_makes_and_the_rest_stays(
+    recipe: Recipe, run: Path, tmp_path: Path
+) -> None:
+    before = worldsim.load(run / "world", device="cpu", dtype="float32")
+    out = shutil.copytree(run, tmp_path / "run")
+    more = Phase(minutes=0.02, batch=4, rate=1e-3, settings={"octaves": 0.2})
+    after = worldsim.load(
+        train(recipe.model_copy(update={"decoder_phases": [more]}), out, show=False), device="cpu", dtype="float32"
+    )
+    for name, weights in after.dynamics.state_dict().items():
+        assert torch.equal(weights, before.dynamics.state_dict()[name])
+    ours, theirs = after.tokenizer.state_dict(), before.tokenizer.state_dict()
+    changed = {name for name in ours if not torch.equal(ours[name], theirs[name])}
+    assert "to_pixels.1.weight" in changed
+    assert not changed & {"mean", "analysis", "synthesis"}, "what is encoded stays as it was"
+
+
+def test_episodes_as_short_as_the_context_are_refused(run: Path, tmp_path: Path) -> None:
+    world, store = copy.copy(worldsim.load(run / "world", device="cpu")), FrameStore.open(run / "frames")
+    world.spec = world.spec.model_copy(update={"context_length": 200})
+    with pytest.raises(ValueError, match="no episode is longer than the World's context, 201 frames"):
+        make_frames(world, store, tmp_path / "made.safetensors", seed=3, show=False)

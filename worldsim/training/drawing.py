@@ -1,0 +1,106 @@
+"""What a World makes of a recording, for its decoder to learn to draw.
+
+The World is given the beginning of many stretches of the recording and their actions, and goes on alone. Every frame
+that it makes is kept, as latents, beside the true frame of that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from worldsim.checkpoint import load_tensors, save_tensors
+from worldsim.data.batches import Batch, frame_batches
+from worldsim.data.store import FrameStore
+from worldsim.files import clear_leftovers
+from worldsim.model.optical_flow import optical_flow
+from worldsim.world import World
+
+STEPS = 200
+LANES = 16  # that are stepped together
+ROUNDS = 6  # so often
+
+
+@dataclass(frozen=True)
+class Made:
+    """Frames that a World made, in the order of their steps from the truth: (steps, count, ...).
+
+    latents float16 (steps, count, h, w, C); rows int64 (steps, count): the true frames' rows in the store; travelled
+    float32 (steps, count): how long a way the picture has moved since the World was last shown the truth, in heights.
+    """
+
+    latents: Tensor
+    rows: Tensor
+    travelled: Tensor
+
+
+def make_frames(world: World, store: FrameStore, path: Path, *, seed: int, show: bool) -> Made:
+    """Let the World go on alone from moments of the recording, 200 steps or as many as most episodes have.
+
+    Kept in `path`; if that is there already, it is only read. ValueError if no episode is longer than the World's
+    context.
+    """
+    clear_leftovers(path)
+    if not path.exists():
+        rng = np.random.default_rng(seed)
+        context = world.spec.context_length + 1
+        lengths = store.lengths[store.lengths > context]
+        if not len(lengths):
+            raise ValueError(f"no episode is longer than the World's context, {context} frames: record longer ones")
+        steps = int(min(STEPS, np.median(lengths) - context))
+        room = np.maximum(store.lengths - context - steps + 1, 0)
+        parts = []
+        with tqdm(total=ROUNDS * LANES * steps, unit=" frames", desc="stepping", disable=not show) as bar:
+            for _ in range(ROUNDS):
+                episodes = rng.choice(len(store), LANES, p=room / room.sum())
+                first = store.starts[episodes] + rng.integers(0, room[episodes])
+                parts.append(_go_on(world, store, first, steps, int(rng.integers(2**31)), bar))
+        save_tensors(path, {key: torch.cat([part[key] for part in parts], 1) for key in parts[0]})
+    return Made(**load_tensors(path)[0])
+
+
+def _go_on(world: World, store: FrameStore, first: np.ndarray, steps: int, seed: int, bar: tqdm) -> dict[str, Tensor]:
+    """`Made`'s tensors, of stretches that begin in rows `first`."""
+    context = world.spec.context_length + 1
+    rows = first + np.arange(context + steps)[:, None]
+    actions = np.array(store.actions[rows[:-1]])
+    shown = np.array(store.frames[rows[:context]])
+    run = world.start(len(first), seed, context=shown.swapaxes(0, 1), actions=actions[: context - 1].swapaxes(0, 1))
+    latents = []
+    for taken in actions[context - 1 :]:
+        run.step(taken)
+        latents.append(run.latents.half().cpu())
+        bar.update(len(first))
+    after = rows[context - 1 :]
+    moved = [np.linalg.norm(optical_flow(store.frames[lane]), axis=-1).mean((1, 2)) for lane in after.T]
+    travelled = np.stack(moved, 1).cumsum(0) / store.size[0]
+    return {
+        "latents": torch.stack(latents),
+        "rows": torch.from_numpy(after[1:]),
+        "travelled": torch.from_numpy(travelled.astype(np.float32)),
+    }
+
+
+def drawing_batches(store: FrameStore, made: Made, batch: int, device: torch.device, seed: int) -> Iterator[Batch]:
+    """Endless batches for `Tokenizer.loss`: half recorded frames, half of what was made beside what is true.
+
+    The logarithm of the steps from the truth is uniform: what is near is seen most, and what is far at all.
+    """
+    rng = np.random.default_rng(seed)
+    steps, count = made.rows.shape
+    frames = frame_batches(store, batch - batch // 2, device, seed)
+    while True:
+        step = np.exp(rng.uniform(0, np.log(steps + 1), batch // 2)).astype(int).clip(1, steps) - 1
+        picked = step, rng.integers(0, count, batch // 2)
+        truth = np.array(store.frames[made.rows[picked].numpy()])
+        yield next(frames) | {
+            "made": made.latents[picked].to(device).float(),
+            "truth": torch.from_numpy(truth).to(device),
+            "travelled": made.travelled[picked].to(device),
+        }
