@@ -291,7 +291,7 @@ class BlocksExplorer:
         """No key and no turn for some seconds: a World that never saw that fades when it is left alone."""
         self._drop_camera()
         for _ in range(self._ticks(40, 110)):
-            self._extra, self._extra_left = (), 1
+            self._extra, self._extra_left = (), 1  # no key now and then either
             yield ()
 
     # Hands

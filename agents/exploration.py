@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -99,15 +100,10 @@ def _is_blocks_sim(env: gym.Env) -> bool:
     return is_blocks_action_space(env.action_space) and hasattr(env.unwrapped, "block_map")
 
 
-def _blocks(env: gym.Env, rng: np.random.Generator) -> Policy:
+def _blocks(env: gym.Env, rng: np.random.Generator, rest: float = 0.0) -> Policy:
     if not _is_blocks_sim(env):
         raise ValueError(f"the policy 'blocks' is for worldsim/BlocksSim-v0, not for {env}")
-    return BlocksExplorer(rng)
-
-
-def _resting(env: gym.Env, rng: np.random.Generator) -> Policy:
-    _blocks(env, rng)  # refuses what that refuses
-    return BlocksExplorer(rng, rest=2.0)
+    return BlocksExplorer(rng, rest)
 
 
 def _random(env: gym.Env, rng: np.random.Generator) -> Policy:
@@ -121,7 +117,7 @@ def _auto(env: gym.Env, rng: np.random.Generator) -> Policy:
 POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
     "auto": _auto,
     "blocks": _blocks,
-    "resting": _resting,
+    "resting": partial(_blocks, rest=2.0),
     "random": _random,
 }
 

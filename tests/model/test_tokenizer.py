@@ -91,19 +91,25 @@ def test_a_blur_spreads_each_picture_by_its_own_deviation() -> None:
         torch.testing.assert_close(variance.sqrt(), deviation, atol=0.05, rtol=0)
 
 
+def taught(frames: torch.Tensor, config: ReconstructionConfig, steps: int) -> Tokenizer:
+    """A tokenizer fitted to frames, and its decoder trained on all of them so many times."""
+    tokenizer = Tokenizer(SMALL)
+    tokenizer.fit(frames)
+    optimizer = torch.optim.AdamW(tokenizer.parameters(), 3e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        tokenizer.loss(frames, config)["loss"].backward()
+        optimizer.step()
+    return tokenizer
+
+
 def test_a_decoder_taught_with_blur_sharpens() -> None:
     torch.manual_seed(1)
     boxes = (torch.rand(64, 4, 6, 3) * 255).to(torch.uint8).repeat_interleave(8, 1).repeat_interleave(8, 2)
     soft = blurred(boxes / 255, torch.full((64,), 2.0))
     errors = []
     for blur in (0.0, 2.0):
-        tokenizer = Tokenizer(SMALL)
-        tokenizer.fit(boxes)
-        optimizer = torch.optim.AdamW(tokenizer.parameters(), 3e-3)
-        for _ in range(60):
-            optimizer.zero_grad()
-            tokenizer.loss(boxes, ReconstructionConfig(blur=blur))["loss"].backward()
-            optimizer.step()
+        tokenizer = taught(boxes, ReconstructionConfig(blur=blur), 60)
         errors.append(float((tokenizer.decode(tokenizer.encode(soft)).detach() - boxes / 255).square().mean()))
     assert errors[1] < 0.7 * errors[0]
 
@@ -133,13 +139,7 @@ def test_asked_for_octaves_a_decoder_draws_the_texture_that_it_cannot_know() -> 
     noise = (torch.rand(64, 32, 32, 3) * 255).to(torch.uint8)
     details = []
     for weight in (0.0, 1.0):
-        tokenizer = Tokenizer(SMALL)
-        tokenizer.fit(noise)
-        optimizer = torch.optim.AdamW(tokenizer.parameters(), 3e-3)
-        for _ in range(40):
-            optimizer.zero_grad()
-            tokenizer.loss(noise, ReconstructionConfig(octaves=weight))["loss"].backward()
-            optimizer.step()
+        tokenizer = taught(noise, ReconstructionConfig(octaves=weight), 40)
         details.append(float(tokenizer.decode(tokenizer.encode(noise)).detach().std()))
     true = float((noise / 255).std())
     assert details[0] < 0.5 * true

@@ -76,8 +76,12 @@ def test_the_decoder_learns_from_what_the_dynamics_makes_and_the_rest_stays(
     assert not changed & {"mean", "analysis", "synthesis"}, "what is encoded stays as it was"
 
 
-def test_episodes_as_short_as_the_context_are_refused(run: Path, tmp_path: Path) -> None:
-    world, store = copy.copy(worldsim.load(run / "world", device="cpu")), FrameStore.open(run / "frames")
-    world.spec = world.spec.model_copy(update={"context_length": 200})
-    with pytest.raises(ValueError, match="no episode is longer than the World's context, 201 frames"):
-        make_frames(world, store, tmp_path / "made.safetensors", seed=3, show=False)
+def test_what_a_decoder_cannot_learn_from_shows_before_any_training(recipe: Recipe, tmp_path: Path) -> None:
+    phase = Phase(minutes=1, batch=4)
+    short = recipe.model_copy(update={"decoder_phases": [phase], "frames": 60, "episode_frames": 12})
+    with pytest.raises(ValueError, match="context of 12 frames, and the longest episode has 12: record longer ones"):
+        train(short, tmp_path / "short", show=False)
+    judged = recipe.model_copy(update={"decoder_phases": [phase.model_copy(update={"settings": {"adversarial": 1.0}})]})
+    with pytest.raises(ValueError, match="decoder_phases have no discriminator"):
+        train(judged, tmp_path / "judged", show=False)
+    assert not (tmp_path / "judged").exists()

@@ -123,7 +123,7 @@ def clip_batches(
         captions = [texts[e].at(int(row - store.starts[e]), rng) for e, row in zip(episodes, first, strict=True)]
         parts = {}
         if motion or own:
-            flow = _motion(store, rows.numpy())
+            flow = motion_of(store, rows.numpy())
             parts["motion"] = flow.to(device)
         if own:
             newest = flow[:own, -1].norm(dim=-1).mean((1, 2)).numpy() / store.size[0]
@@ -152,7 +152,7 @@ def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield ready
 
 
-def _motion(store: FrameStore, rows: np.ndarray) -> Tensor:
+def motion_of(store: FrameStore, rows: np.ndarray) -> Tensor:
     """The optical flow of the frames in rows (batch, time), (batch, time, H / 4, W / 4, 2); 0 for the first."""
     flows = np.stack([optical_flow(store.frames[clip]) for clip in rows])
     return torch.from_numpy(np.pad(flows, ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0))))

@@ -23,6 +23,9 @@ from worldsim.model.layers import Block, Linear, rotation_in_space
 from worldsim.model.spectrum import octaves
 
 _PIXELS = PATCH * PATCH * 3
+# Heights that the picture moves until the error of a frame that a dynamics made, and its octaves, count half: what is
+# detailed stays so for longer than it stays where it was.
+_ERROR_FADE, _OCTAVES_FADE = 0.25, 1.0
 
 
 class TokenizerConfig(BaseModel):
@@ -46,13 +49,9 @@ class ReconstructionConfig(BaseModel):
     latent_noise: float = Field(default=0.1, ge=0, description="the most noise on the latents, in their deviations")
     blur: float = Field(default=0.0, ge=0, description="the most blur of the frames that are encoded, in pixels")
     adversarial: float = Field(default=0.0, ge=0, description="loss weight of what a discriminator says")
-    made_fade: float = Field(
-        default=0.25, gt=0, description="heights that the picture moves until a made frame's error counts half"
-    )
     octaves: float = Field(
         default=0.0, ge=0, description="loss weight of how strong fine things are, wherever they lie"
     )
-    octaves_fade: float = Field(default=1.0, gt=0, description="heights that the picture moves until that counts half")
     gridless: float = Field(default=0.0, ge=0, description="loss weight of the error that all tokens have in common")
 
 
@@ -163,11 +162,11 @@ class Tokenizer(nn.Module):
         output = self.decode(latents).float()
         squared = (output - target).square().mean((1, 2, 3))
         edges = sum((output.diff(dim=axis) - target.diff(dim=axis)).abs().mean((1, 2, 3)) for axis in (1, 2))
-        loss = (torch.exp2(-away / config.made_fade) * (squared + 0.05 * edges)).mean()
+        loss = (torch.exp2(-away / _ERROR_FADE) * (squared + 0.05 * edges)).mean()
         values = {"psnr": -10 * squared[: len(frames)].mean().log10()}
         if config.octaves:
             strength = (octaves(output) - octaves(target)).abs().mean((1, 2))
-            loss = loss + config.octaves * (torch.exp2(-away / config.octaves_fade) * strength).mean()
+            loss = loss + config.octaves * (torch.exp2(-away / _OCTAVES_FADE) * strength).mean()
             values["octaves"] = strength.mean()
         if config.gridless:
             # The same pattern in all tokens would be the cheapest way to be detailed.

@@ -1,7 +1,8 @@
 """What a World makes of a recording, for its decoder to learn to draw.
 
 The World is given the beginning of many stretches of the recording and their actions, and goes on alone. Every frame
-that it makes is kept, as latents, beside the true frame of that moment.
+that it makes is kept, as latents, beside the true frame of that moment. It is stepped by a `Simulation`, though that
+stands behind training in the flow of data: what the decoder learns to draw must be what is stepped later.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from worldsim.checkpoint import load_tensors, save_tensors
-from worldsim.data.batches import Batch, frame_batches
+from worldsim.data.batches import Batch, frame_batches, motion_of
 from worldsim.data.store import FrameStore
 from worldsim.files import clear_leftovers
-from worldsim.model.optical_flow import optical_flow
 from worldsim.world import World
 
 STEPS = 200
@@ -43,17 +43,13 @@ class Made:
 def make_frames(world: World, store: FrameStore, path: Path, *, seed: int, show: bool) -> Made:
     """Let the World go on alone from moments of the recording, 200 steps or as many as most episodes have.
 
-    Kept in `path`; if that is there already, it is only read. ValueError if no episode is longer than the World's
-    context.
+    Kept in `path`; if that is there already, it is only read. Some episode must be longer than the World's context.
     """
     clear_leftovers(path)
     if not path.exists():
         rng = np.random.default_rng(seed)
         context = world.spec.context_length + 1
-        lengths = store.lengths[store.lengths > context]
-        if not len(lengths):
-            raise ValueError(f"no episode is longer than the World's context, {context} frames: record longer ones")
-        steps = int(min(STEPS, np.median(lengths) - context))
+        steps = int(min(STEPS, np.median(store.lengths[store.lengths > context]) - context))
         room = np.maximum(store.lengths - context - steps + 1, 0)
         parts = []
         with tqdm(total=ROUNDS * LANES * steps, unit=" frames", desc="stepping", disable=not show) as bar:
@@ -78,13 +74,8 @@ def _go_on(world: World, store: FrameStore, first: np.ndarray, steps: int, seed:
         latents.append(run.latents.half().cpu())
         bar.update(len(first))
     after = rows[context - 1 :]
-    moved = [np.linalg.norm(optical_flow(store.frames[lane]), axis=-1).mean((1, 2)) for lane in after.T]
-    travelled = np.stack(moved, 1).cumsum(0) / store.size[0]
-    return {
-        "latents": torch.stack(latents),
-        "rows": torch.from_numpy(after[1:]),
-        "travelled": torch.from_numpy(travelled.astype(np.float32)),
-    }
+    moved = motion_of(store, after.T)[:, 1:].norm(dim=-1).mean((2, 3)) / store.size[0]
+    return {"latents": torch.stack(latents), "rows": torch.from_numpy(after[1:]), "travelled": moved.cumsum(1).T}
 
 
 def drawing_batches(store: FrameStore, made: Made, batch: int, device: torch.device, seed: int) -> Iterator[Batch]:

@@ -283,8 +283,9 @@ def _train_decoder(
 
     The encoder stays, and so all that was encoded, and the dynamics. step: the dynamics'; trained on, it makes others.
     """
-    maker = load(path, device=str(device))
-    made = make_frames(maker, store, out / f"made-{step}.safetensors", seed=recipe.seed, show=show)
+    made = make_frames(
+        load(path, device=str(device)), store, out / f"made-{step}.safetensors", seed=recipe.seed, show=show
+    )
     world = copy.deepcopy(load(path, device=str(device), dtype="float32"))  # what `load` gave is shared
     tokenizer = world.tokenizer.requires_grad_(True)
 
