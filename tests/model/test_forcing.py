@@ -186,6 +186,23 @@ def test_what_clips_go_on_from_is_made_in_one_step() -> None:
     assert steps[0][8:, -1].any()
 
 
+def test_clips_that_are_shown_worn_are_to_be_as_they_were() -> None:
+    plain, worn = (loss_of(ForcingConfig(worn=share)) for share in (0.0, 1.0))
+    assert abs(plain - worn) > 0.01 * plain
+
+
+def test_patches_unlike_the_true_ones_cost_something() -> None:
+    torch.manual_seed(0)
+    model = Dynamics(CONFIG)
+    batch = batch_where_an_action_ends_all(16)
+    values = dynamics_loss(model, LAYOUT, ForcingConfig(patches=0.5, policy_weight=0, head_weight=0), **batch)
+    torch.testing.assert_close(values["loss"].detach(), values["flow"] + 0.5 * values["patches"])
+    assert values["patches"] > 0
+    values["loss"].backward()
+    assert model.to_latent.weight.grad is not None
+    assert model.motion.draw.weight.grad is None
+
+
 def test_once_the_picture_has_moved_the_distance_from_the_truth_counts_less() -> None:
     model = Dynamics(CONFIG)
     mix = ForcingConfig(own_fade=0.25, shared=0.0, context=0.0, remembered=0.0, pure_noise=1.0, drop_action=0.0)

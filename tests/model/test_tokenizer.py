@@ -134,12 +134,12 @@ def test_before_a_discriminator_a_decoder_draws_the_texture_that_it_cannot_know(
     assert details[1] > 0.6 * true
 
 
-def test_asked_for_octaves_a_decoder_draws_the_texture_that_it_cannot_know() -> None:
+def test_asked_for_patches_a_decoder_draws_the_texture_that_it_cannot_know() -> None:
     torch.manual_seed(1)
-    noise = (torch.rand(64, 32, 32, 3) * 255).to(torch.uint8)
+    noise = (torch.rand(64, 64, 96, 3) * 255).to(torch.uint8)
     details = []
     for weight in (0.0, 1.0):
-        tokenizer = taught(noise, ReconstructionConfig(octaves=weight), 40)
+        tokenizer = taught(noise, ReconstructionConfig(patches=weight), 60)
         details.append(float(tokenizer.decode(tokenizer.encode(noise)).detach().std()))
     true = float((noise / 255).std())
     assert details[0] < 0.5 * true

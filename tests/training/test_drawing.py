@@ -64,7 +64,7 @@ def test_the_decoder_learns_from_what_the_dynamics_makes_and_the_rest_stays(
 ) -> None:
     before = worldsim.load(run / "world", device="cpu", dtype="float32")
     out = shutil.copytree(run, tmp_path / "run")
-    more = Phase(minutes=0.02, batch=4, rate=1e-3, settings={"octaves": 0.2})
+    more = Phase(minutes=0.02, batch=4, rate=1e-3, settings={"patches": 0.2})
     after = worldsim.load(
         train(recipe.model_copy(update={"decoder_phases": [more]}), out, show=False), device="cpu", dtype="float32"
     )

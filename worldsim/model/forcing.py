@@ -3,8 +3,9 @@
 Diffusion forcing (arXiv 2407.01392): each frame of a clip draws its own noise level, with patterns for the uses that
 matter. Rectified flow in x-space: noisy = (1 - level) * clean + level * noise, the network predicts clean. Shortcut
 forcing (Dreamer 4, arXiv 2509.24527): part of the batch learns to take in one step what it takes in two half steps.
-Against drift, part of the clips go on from frames that the model made itself (as in DIAMOND, arXiv 2405.12399), and
-against blur a discriminator judges what is made (`worldsim.model.discriminator`).
+Against drift, part of the clips go on from frames that the model made itself (as in DIAMOND, arXiv 2405.12399). Against
+blur other clips are shown worn (`worldsim.model.wear`), patches are compared wherever they lie
+(`worldsim.model.wasserstein`), and a discriminator may judge what is made (`worldsim.model.discriminator`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from torch import Tensor
 from worldsim.model.discriminator import Discriminator
 from worldsim.model.dynamics import Dynamics, Prediction
 from worldsim.model.policy import ActionLayout
+from worldsim.model.wasserstein import patch_distance
+from worldsim.model.wear import worn
 
 
 class ForcingConfig(BaseModel):
@@ -47,7 +50,9 @@ class ForcingConfig(BaseModel):
         gt=0,
         description="heights that the picture moves until their distance from the truth counts half",
     )
+    worn: float = Field(default=0.0, ge=0, le=1, description="share of the other clips that are shown blurred")
     adversarial: float = Field(default=0.0, ge=0, description="loss weight of what a discriminator says")
+    patches: float = Field(default=0.0, ge=0, description="loss weight of how far the patches are from the true ones")
     gridless: float = Field(default=0.0, ge=0, description="loss weight of the error that all tokens have in common")
     drop_action: float = 0.08
     drop_text: float = 0.15
@@ -123,11 +128,14 @@ def dynamics_loss(
     batch, time = latents.shape[:2]
     device = latents.device
     level = torch.where(known, sample_levels(batch, time, config, device), 1.0)
-    shown, own, near = latents, 0, torch.ones(batch, 1, device=device)
+    own, near = 0 if age is None else len(age), torch.ones(batch, 1, device=device)
+    shown = latents
+    if config.worn and own < batch:
+        shown = torch.cat([latents[:own], worn(model.motion, latents[own:], config.worn)])
+    before = shown
     if age is not None:
         assert made is not None, "clips that go on need what was made of them"
         assert travelled is not None, "how far have the clips that go on come?"
-        own = len(age)
         # However good, they go elsewhere, the further the more, and then nearness to the truth asks for a blur; at last
         # for the mean of all places, the same everywhere. Where nothing moves it stays the truth.
         near = F.pad(torch.exp2(-travelled / config.own_fade), (0, batch - own), value=1.0)[:, None]
@@ -136,7 +144,8 @@ def dynamics_loss(
         going = torch.cat([torch.where(goes_on, made[:, 1:], latents[:own, :-1]), latents[:own, -1:]], 1)
         # Stepping remembers what it made, so these clips do too; what they are to become is still the truth.
         remembered = rearrange(level[:own] < 0.15, "b t -> b t 1 1 1")
-        shown = torch.cat([torch.where(remembered, going, latents[:own]), latents[own:]])
+        before = torch.cat([going, shown[own:]])
+        shown = torch.cat([torch.where(remembered, going, latents[:own]), shown[own:]])
     step = torch.zeros_like(level)
     shortcut = int(config.shortcut * batch + 0.5) if causal else 0
     if shortcut:
@@ -159,7 +168,6 @@ def dynamics_loss(
     has_action = told(config.drop_action) & (torch.arange(time, device=device) > 0)
     led_here = F.pad(scaled[:, :-1], (0, 0, 1, 0))
     text = torch.where(told(config.drop_text), text, 0)
-    before = latents if not own else torch.cat([going, latents[own:]])
     before = F.pad(before[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
     true = ~is_own[:, None, None, None, None]  # what was made has errors of its own
     # Added, not mixed in: the network is not told how much, and shrunk inputs would teach it to amplify every frame.
@@ -222,11 +230,16 @@ def dynamics_loss(
         common = _mean((drawn - target.float()).mean((2, 3)).square().mean(2), starts)
         loss = loss + config.gridless * common
         more["common"] = common.detach()
+    last = min(_JUDGED, time)
+    counts = starts[:, -last:].flatten()
+    if config.patches or config.adversarial:
+        ours, recorded = (model.motion.drawn(x[:, -last:].flatten(0, 1)) for x in (drawn, latents))
+    if config.patches:
+        distance = _mean(patch_distance(ours, recorded), counts)
+        loss = loss + config.patches * distance
+        more["patches"] = distance.detach()
     if config.adversarial:
         assert discriminator is not None, "there is no discriminator"
-        last = min(_JUDGED, time)
-        ours, recorded = (model.motion.drawn(x[:, -last:].flatten(0, 1)) for x in (drawn, latents))
-        counts = starts[:, -last:].flatten()
         generator, judge = (_mean(each, counts) for each in discriminator.losses(ours, recorded))
         loss = loss + config.adversarial * generator + judge
         more |= {"generator": generator.detach(), "discriminator": judge.detach()}

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from worldsim.model import PATCH
 from worldsim.model.discriminator import Discriminator
 from worldsim.model.layers import Block, Linear, rotation_in_space
-from worldsim.model.spectrum import octaves
+from worldsim.model.wasserstein import patch_distance
 
 _PIXELS = PATCH * PATCH * 3
-# Heights that the picture moves until the error of a frame that a dynamics made, and its octaves, count half: what is
+# Heights that the picture moves until the error of a frame that a dynamics made, and its patches, count half: what is
 # detailed stays so for longer than it stays where it was.
-_ERROR_FADE, _OCTAVES_FADE = 0.25, 1.0
+_ERROR_FADE, _PATCHES_FADE = 0.25, 1.0
 
 
 class TokenizerConfig(BaseModel):
@@ -49,9 +49,7 @@ class ReconstructionConfig(BaseModel):
     latent_noise: float = Field(default=0.1, ge=0, description="the most noise on the latents, in their deviations")
     blur: float = Field(default=0.0, ge=0, description="the most blur of the frames that are encoded, in pixels")
     adversarial: float = Field(default=0.0, ge=0, description="loss weight of what a discriminator says")
-    octaves: float = Field(
-        default=0.0, ge=0, description="loss weight of how strong fine things are, wherever they lie"
-    )
+    patches: float = Field(default=0.0, ge=0, description="loss weight of how far the patches are from the true ones")
     gridless: float = Field(default=0.0, ge=0, description="loss weight of the error that all tokens have in common")
 
 
@@ -140,7 +138,7 @@ class Tokenizer(nn.Module):
         """Reconstruction loss of frames (batch, H, W, 3) uint8; the entry "loss" is minimised.
 
         Noise and blur teach the decoder to forgive what a dynamics does. The L1 error of the pictures' gradients keeps
-        edges sharp; the octaves, and the discriminator, needed if `adversarial` is above 0, ask for textures; the loss
+        edges sharp; the patches, and the discriminator, needed if `adversarial` is above 0, ask for textures; the loss
         of the discriminator is part of "loss". The entry "psnr" is that of `frames`, in dB.
         made (more, h, w, C): latents that a dynamics made, to be drawn too; truth (more, H, W, 3) uint8: what they are
         to be; travelled (more,): how far the picture has moved on the way, in heights. The further, the less counts the
@@ -164,10 +162,10 @@ class Tokenizer(nn.Module):
         edges = sum((output.diff(dim=axis) - target.diff(dim=axis)).abs().mean((1, 2, 3)) for axis in (1, 2))
         loss = (torch.exp2(-away / _ERROR_FADE) * (squared + 0.05 * edges)).mean()
         values = {"psnr": -10 * squared[: len(frames)].mean().log10()}
-        if config.octaves:
-            strength = (octaves(output) - octaves(target)).abs().mean((1, 2))
-            loss = loss + config.octaves * (torch.exp2(-away / _OCTAVES_FADE) * strength).mean()
-            values["octaves"] = strength.mean()
+        if config.patches:
+            distance = patch_distance(output, target)
+            loss = loss + config.patches * (torch.exp2(-away / _PATCHES_FADE) * distance).mean()
+            values["patches"] = distance.mean()
         if config.gridless:
             # The same pattern in all tokens would be the cheapest way to be detailed.
             common = _patches(output - target).mean(1).square().mean()
