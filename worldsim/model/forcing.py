@@ -4,7 +4,7 @@ Diffusion forcing (arXiv 2407.01392): each frame of a clip draws its own noise l
 matter. Rectified flow in x-space: noisy = (1 - level) * clean + level * noise, the network predicts clean. Shortcut
 forcing (Dreamer 4, arXiv 2509.24527): part of the batch learns to take in one step what it takes in two half steps.
 Against drift, part of the clips go on from frames that the model made itself (as in DIAMOND, arXiv 2405.12399). Against
-blur other clips are shown worn (`worldsim.model.wear`), patches are compared wherever they lie
+blur other clips are shown worn (`worldsim.model.wear`), patches are compared more or less wherever they lie
 (`worldsim.model.wasserstein`), and a discriminator may judge what is made (`worldsim.model.discriminator`).
 """
 

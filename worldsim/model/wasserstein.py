@@ -23,7 +23,8 @@ _DIRECTIONS = 64  # drawn anew at every call
 def patch_distance(made: Tensor, true: Tensor) -> Tensor:
     """The squared distance of each of `made` from its one of `true`, pictures (frames, H, W, c): float32 (frames,).
 
-    Each level of the pyramid counts in units of its variance in all true pictures. H and W are multiples of 16.
+    Each level of the pyramid counts in units of its variance in all true pictures, whose values go from about -1 to 1,
+    or 0 to 1; 0 is alike. Directions are drawn anew at each call. Only `made` is taught. H, W are multiples of 16.
     """
     pairs = torch.cat([made, true])
     bands: list[Tensor] = []

@@ -20,7 +20,10 @@ _BLUR = 8.0  # the most, in pixels
 
 @torch.no_grad()
 def worn(motion: Motion, latents: Tensor, share: float) -> Tensor:
-    """Clips of latents (batch, time, h, w, C), a share of them worn, the same way in all frames of a clip."""
+    """Clips of latents (batch, time, h, w, C), a share of them worn, the same way in all frames of a clip.
+
+    motion draws them and reads what was blurred; share: from 0 to 1, of the clips. Has no gradient.
+    """
     (batch, _, height, width, _), device = latents.shape, latents.device
     picked = torch.rand(batch, device=device) < share
     pictures = motion.drawn(latents)
