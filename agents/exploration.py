@@ -102,7 +102,7 @@ def _is_blocks_sim(env: gym.Env) -> bool:
 
 def _blocks(env: gym.Env, rng: np.random.Generator, rest: float = 0.0) -> Policy:
     if not _is_blocks_sim(env):
-        raise ValueError(f"the policy 'blocks' is for worldsim/BlocksSim-v0, not for {env}")
+        raise ValueError(f"the policies 'blocks' and 'resting' are for worldsim/BlocksSim-v0, not for {env}")
     return BlocksExplorer(rng, rest)
 
 

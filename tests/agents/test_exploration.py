@@ -77,5 +77,6 @@ def test_unknown_and_unsuitable_policies_are_errors():
     env = Anywhere(spaces.Discrete(2))
     with pytest.raises(ValueError, match="unknown policy 'genius'; there are auto, blocks, random, resting"):
         make_policy("genius", env, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="the policy 'blocks' is for worldsim/BlocksSim-v0"):
-        make_policy("blocks", env, np.random.default_rng(0))
+    for name in ("blocks", "resting"):
+        with pytest.raises(ValueError, match="'blocks' and 'resting' are for worldsim/BlocksSim-v0, not for"):
+            make_policy(name, env, np.random.default_rng(0))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.data.batches import Captions, ahead, clip_batches, frame_batches
+from worldsim.data.batches import Captions, ahead, clip_batches, frame_batches, twice
 from worldsim.data.record import record_store
 from worldsim.data.store import FrameStore
 
@@ -34,6 +34,16 @@ def test_clips_are_stretches_of_one_episode(store: FrameStore, latents: np.ndarr
         assert len({int(np.searchsorted(store.starts, row, side="right")) for row in rows}) == 1
         np.testing.assert_array_equal(batch["actions"][clip][: len(rows)], store.actions[rows])
         np.testing.assert_array_equal(batch["rewards"][clip][: len(rows)], store.rewards[rows])
+
+
+def test_clips_that_come_twice_lie_side_by_side(store: FrameStore, latents: np.ndarray) -> None:
+    options = {"seed": 0, "own": 1, "own_depth": 2}
+    once = next(clip_batches(store, latents, 3, 4, CPU, **options))
+    both = next(twice(clip_batches(store, latents, 3, 4, CPU, **options)))
+    assert both.keys() == once.keys()
+    for name, tensor in once.items():
+        assert both[name][0::2].equal(tensor), name
+        assert both[name][1::2].equal(tensor), name
 
 
 def test_the_action_that_ends_an_episode_is_seen_with_its_end(store: FrameStore, latents: np.ndarray) -> None:

@@ -238,7 +238,7 @@ def test_a_store_without_a_finished_episode_says_so(tmp_path):
             {"policy": "genius"},
             "unknown policy 'genius'; there are auto, blocks, random, resting",
         ),
-        ("noise_env:Noise-v0", {"policy": "blocks"}, "is for worldsim/BlocksSim-v0, not for"),
+        ("noise_env:Noise-v0", {"policy": "blocks"}, "are for worldsim/BlocksSim-v0, not for"),
         ("noise_env:Noise-v0", {"frames": 0}, "number of frames to record must be positive"),
         ("noise_env:Noise-v0", {"episode_frames": 1}, "episode_frames must be at least 2"),
         ("noise_env:Noise-v0", {"seed": -1}, "seed must not be negative"),

@@ -152,6 +152,17 @@ def test_a_slip_in_the_last_phase_shows_at_once(tmp_path: Path, part: str) -> No
     assert not list(tmp_path.iterdir()), "nothing was recorded yet"
 
 
+def test_a_batch_that_does_not_fit_its_settings_shows_before_anything_else(tmp_path: Path) -> None:
+    recipe = load_recipe("balls")
+    recipe = recipe.model_copy(update={"dynamics_phases": [Phase(minutes=1, batch=3, time=4, settings={"energy": 1})]})
+    with pytest.raises(ValueError, match="a batch cannot be of 3: make it even"):
+        train(recipe, tmp_path, show=False)
+    phases = [Phase(minutes=1, batch=4, time=4, settings={"own": 0.1})]
+    with pytest.raises(ValueError, match=r"own 0\.1 of a batch of 4 is no clip"):
+        train(recipe.model_copy(update={"dynamics_phases": phases}), tmp_path, show=False)
+    assert not list(tmp_path.iterdir()), "nothing was recorded yet"
+
+
 def test_episodes_that_are_too_short_for_a_later_phase_show_before_any_training(tmp_path: Path) -> None:
     recipe = load_recipe("balls")
     phases = [Phase(minutes=1, batch=2, time=4), Phase(minutes=1, batch=2, time=8, settings={"own": 0.5})]
@@ -161,11 +172,11 @@ def test_episodes_that_are_too_short_for_a_later_phase_show_before_any_training(
     assert not list(tmp_path.glob("tokenizer*"))
 
 
-def test_a_training_with_discriminators_on_what_was_made(tmp_path: Path) -> None:
-    """A moment of all that the recipe of the block world does, stopped and gone on with."""
+def test_a_training_with_a_discriminator_and_then_on_what_was_made(tmp_path: Path) -> None:
+    """A moment of what the recipe of the block world does, stopped and gone on with."""
     recipe = load_recipe("balls")
     sharp = Phase(minutes=0.01, batch=4, settings={"blur": 1.0, "adversarial": 1e-3})
-    own = Phase(minutes=0.02, batch=4, time=4, settings={"own": 0.5, "own_depth": 3, "adversarial": 0.1})
+    own = Phase(minutes=0.02, batch=4, time=4, settings={"own": 0.5, "own_depth": 3, "own_floor": 0.25, "energy": 0.5})
     recipe = recipe.model_copy(
         update={
             "frames": 200, "starts": 2, "tokenizer_phases": [sharp], "dynamics_phases": [own],
@@ -177,9 +188,9 @@ def test_a_training_with_discriminators_on_what_was_made(tmp_path: Path) -> None
     assert frames.float().std() > 0
     more = own.model_copy(update={"minutes": 0.04})
     train(recipe.model_copy(update={"dynamics_phases": [more]}), tmp_path, show=False)
-    plain = recipe.model_copy(update={"dynamics_phases": [Phase(minutes=0.06, batch=4, time=4)]})
+    other = recipe.model_copy(update={"dynamics": recipe.dynamics.model_copy(update={"sees_motion": False})})
     with pytest.raises(ValueError, match="is of another recipe"):
-        train(plain, tmp_path, show=False)
+        train(other, tmp_path, show=False)
 
 
 def test_what_goes_on_is_led_by_the_motion_of_what_was_made() -> None:

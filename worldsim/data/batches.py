@@ -140,6 +140,12 @@ def clip_batches(
         } | parts
 
 
+def twice(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches with every clip twice, the two side by side."""
+    for batch in batches:
+        yield {name: tensor.repeat_interleave(2, 0) for name, tensor in batch.items()}
+
+
 def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
     """The same batches, the next one made in a thread while one is used: a disk and OpenCV let others work."""
     # With a team of its own it would make OpenMP's threads more than the cores, and then those of training, which wait

@@ -1,8 +1,8 @@
-"""The discriminator: tells frames that a World made from recorded ones, so that it learns to make them as sharp.
+"""The discriminator: tells frames that a tokenizer's decoder drew from recorded ones, so that it learns textures.
 
-The squared error of a frame that cannot be foreseen is least for a blur; stepped on from blurs, a World fades to mush.
-An adversarial loss beside it (pix2pix, arXiv 1611.07004; on a World's own frames as in Self Forcing, 2506.08009) asks
-for frames that look like true ones, also far from the truth. Only training needs it; a World does not contain it.
+Latents do not tell all of a texture, and the squared error of what they do not tell is least for a blur. An adversarial
+loss beside it (pix2pix, arXiv 1611.07004) asks for frames that look like true ones. Only training needs it; a World
+does not contain it.
 """
 
 from __future__ import annotations

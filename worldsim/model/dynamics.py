@@ -329,8 +329,10 @@ class Dynamics(nn.Module):
             x = x + (1 + gate2) * block.mlp(modulate(x, scale2, shift2))
             if block.time is not None and moved is None:  # once it has looked back: speed shows in the past alone
                 moved, flow = self._move(x[:, :tokens], condition, previous, has_previous, seen)
-                # What cannot be known is made up, from noise; where things move to does not hear it.
-                place = x[:, :tokens] + self.embed_moved(moved) + self.embed_noise(flat * (1 - told))
+                # What cannot be known is made up, from noise, in frames that are made from noise alone; where things
+                # move to does not hear it. All tokens hear the same, the sum: what they make up is to fit together.
+                heard = torch.where(told > 0, 0, flat).sum(1, keepdim=True) * tokens**-0.5
+                place = x[:, :tokens] + self.embed_moved(moved) + self.embed_noise(heard)
                 x = torch.cat([place, x[:, tokens:]], 1)
         if cache is not None:
             cache.count += remember

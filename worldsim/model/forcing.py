@@ -3,9 +3,9 @@
 Diffusion forcing (arXiv 2407.01392): each frame of a clip draws its own noise level, with patterns for the uses that
 matter. Rectified flow in x-space: noisy = (1 - level) * clean + level * noise, the network predicts clean. Shortcut
 forcing (Dreamer 4, arXiv 2509.24527): part of the batch learns to take in one step what it takes in two half steps.
-Against drift, part of the clips go on from frames that the model made itself (as in DIAMOND, arXiv 2405.12399). Against
-blur other clips are shown worn (`worldsim.model.wear`), patches are compared more or less wherever they lie
-(`worldsim.model.wasserstein`), and a discriminator may judge what is made (`worldsim.model.discriminator`).
+Against drift, part of the clips go on from frames that the model made itself (as in DIAMOND, arXiv 2405.12399). What is
+made from noise alone may be scored as two samples, so that it need not fade to the mean of all that may be
+(`worldsim.model.scores`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ from einops import rearrange
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from worldsim.model.discriminator import Discriminator
 from worldsim.model.dynamics import Dynamics, Prediction
 from worldsim.model.policy import ActionLayout
-from worldsim.model.wasserstein import patch_distance
-from worldsim.model.wear import worn
+from worldsim.model.scores import energy_score
 
 
 class ForcingConfig(BaseModel):
@@ -50,10 +48,13 @@ class ForcingConfig(BaseModel):
         gt=0,
         description="heights that the picture moves until their distance from the truth counts half",
     )
-    worn: float = Field(default=0.0, ge=0, le=1, description="share of the other clips that are shown blurred")
-    adversarial: float = Field(default=0.0, ge=0, description="loss weight of what a discriminator says")
-    patches: float = Field(default=0.0, ge=0, description="loss weight of how far the patches are from the true ones")
-    gridless: float = Field(default=0.0, ge=0, description="loss weight of the error that all tokens have in common")
+    own_floor: float = Field(default=0.0, ge=0, le=1, description="what that never counts less than")
+    energy: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of the energy score of two samples, which replaces the squared error of frames made from "
+        "noise alone; the batch has every clip twice",
+    )
     drop_action: float = 0.08
     drop_text: float = 0.15
     drop_motion: float = 0.1
@@ -66,12 +67,14 @@ class ForcingConfig(BaseModel):
     policy_weight: float = 0.02
     head_weight: float = 0.1
 
+    @property
+    def copies(self) -> int:
+        """How often each clip of a batch is in it, its copies side by side."""
+        return 2 if self.energy else 1
+
     def own_clips(self, batch: int) -> int:
         """How many clips of a batch go on from what the model made."""
-        return round(self.own * batch)
-
-
-_JUDGED = 4  # the discriminator judges the last frames of a clip: all would cost more and tell little more
+        return self.copies * int(self.own * batch / self.copies + 0.5)
 
 
 def mix(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
@@ -110,7 +113,6 @@ def dynamics_loss(
     age: Tensor | None = None,
     travelled: Tensor | None = None,
     made: Tensor | None = None,
-    discriminator: Discriminator | None = None,
     causal: bool = True,
 ) -> dict[str, Tensor]:
     """The training loss of a batch of clips; the entry "loss" is minimised, the others are for the log.
@@ -123,34 +125,39 @@ def dynamics_loss(
     age: int64 (own,): the first clips of the batch are those of the batch before, one frame later, and this is how
     often that was so; travelled: float32 (own,), how long a way the picture has moved since then, in its heights, on
     average over its points; made (own, time, h, w, C), float: what the model made of their frames, replaced in place.
-    discriminator: its loss is part of "loss" too, for its own weights; needed if adversarial is above 0.
+    With the energy score every clip comes twice, the two side by side: they are told the same, of what there is in the
+    recording, and differ in their noise, and in what was made of them before.
     """
     batch, time = latents.shape[:2]
     device = latents.device
-    level = torch.where(known, sample_levels(batch, time, config, device), 1.0)
+    copies = config.copies
+    if batch % copies:
+        raise ValueError(f"every clip is to come twice, and there are {batch}")
+    level = sample_levels(batch // copies, time, config, device).repeat_interleave(copies, 0)
+    level = torch.where(known, level, 1.0)
     own, near = 0 if age is None else len(age), torch.ones(batch, 1, device=device)
-    shown = latents
-    if config.worn and own < batch:
-        shown = torch.cat([latents[:own], worn(model.motion, latents[own:], config.worn)])
-    before = shown
+    shown = before = latents
     if age is not None:
         assert made is not None, "clips that go on need what was made of them"
         assert travelled is not None, "how far have the clips that go on come?"
         # However good, they go elsewhere, the further the more, and then nearness to the truth asks for a blur; at last
-        # for the mean of all places, the same everywhere. Where nothing moves it stays the truth.
-        near = F.pad(torch.exp2(-travelled / config.own_fade), (0, batch - own), value=1.0)[:, None]
+        # for the mean of all places, the same everywhere. Where nothing moves it stays the truth. The energy score asks
+        # for no mean, so with it some may count however far; less, for what it says of far places is mostly chance.
+        fade = config.own_floor + (1 - config.own_floor) * torch.exp2(-travelled / config.own_fade)
+        near = F.pad(fade, (0, batch - own), value=1.0)[:, None]
         level = torch.cat([F.pad(level[:own, :-1], (0, 1), value=1.0), level[own:]])  # the newest frame is made anew
         goes_on = rearrange(age > 0, "b -> b 1 1 1 1")
         going = torch.cat([torch.where(goes_on, made[:, 1:], latents[:own, :-1]), latents[:own, -1:]], 1)
         # Stepping remembers what it made, so these clips do too; what they are to become is still the truth.
         remembered = rearrange(level[:own] < 0.15, "b t -> b t 1 1 1")
-        before = torch.cat([going, shown[own:]])
-        shown = torch.cat([torch.where(remembered, going, latents[:own]), shown[own:]])
+        before = torch.cat([going, latents[own:]])
+        shown = torch.cat([torch.where(remembered, going, latents[:own]), latents[own:]])
     step = torch.zeros_like(level)
-    shortcut = int(config.shortcut * batch + 0.5) if causal else 0
+    shortcut = copies * int(config.shortcut * batch / copies + 0.5) if causal else 0
     if shortcut:
         # 1, 2 or 4 steps: the noise level lies on that grid.
-        steps = 2 ** torch.randint(0, config.shortcut_steps.bit_length(), (shortcut, time), device=device)
+        steps = 2 ** torch.randint(0, config.shortcut_steps.bit_length(), (shortcut // copies, time), device=device)
+        steps = steps.repeat_interleave(copies, 0)
         grid = (level[:shortcut] * steps).ceil().clamp_min(1) / steps
         remembered = level[:shortcut] < 0.15
         level = torch.cat([torch.where(remembered, level[:shortcut], grid), level[shortcut:]])
@@ -162,7 +169,12 @@ def dynamics_loss(
     def told(share: float) -> Tensor:
         """Which clips are told something that a share of them is not, bool (batch, 1)."""
         # All that go on are: what they had made not knowing where they turn would stay wrong.
-        return (is_own | (torch.rand(batch, device=device) >= share))[:, None]
+        chosen = torch.rand(batch // copies, device=device).repeat_interleave(copies) >= share
+        return (is_own | chosen)[:, None]
+
+    def randn(*shape: int) -> Tensor:
+        """Noise (batch, *shape), the same for both copies of a clip: what they differ by is to be what they make."""
+        return torch.randn(batch // copies, *shape, device=device).repeat_interleave(copies, 0)
 
     scaled = layout.scale(actions)
     has_action = told(config.drop_action) & (torch.arange(time, device=device) > 0)
@@ -172,11 +184,11 @@ def dynamics_loss(
     true = ~is_own[:, None, None, None, None]  # what was made has errors of its own
     # Added, not mixed in: the network is not told how much, and shrunk inputs would teach it to amplify every frame.
     deviation = latents[:, 0].std((0, 1, 2))
-    amount = config.previous_noise * torch.rand(batch, time, 1, 1, 1, device=device) * deviation
-    before = before + true * amount * torch.randn_like(before)
+    amount = config.previous_noise * torch.rand(batch // copies, time, 1, 1, 1, device=device) * deviation
+    before = before + true * amount.repeat_interleave(copies, 0) * randn(*before.shape[1:])
     if config.drift:
         # Colours and contrasts that have drifted, the same way for all of a clip, are to be led back to true ones.
-        gain, offset = config.drift * torch.randn(2, batch, 1, 1, 1, latents.shape[-1], device=device)
+        gain, offset = (config.drift * randn(1, 1, 1, latents.shape[-1]) for _ in range(2))
         before = before * (1 + true * gain) + true * offset * deviation
     seen_motion = None
     if model.config.sees_motion and causal:
@@ -196,7 +208,8 @@ def dynamics_loss(
             motion=None if seen_motion is None else seen_motion[:first], causal=causal,
         )  # fmt: skip
 
-    noisy = mix(shown, torch.randn_like(latents), level)
+    alone = rearrange(level > 0.99, "b t -> b t 1 1 1")  # made from noise alone, of which each copy has its own
+    noisy = mix(shown, torch.where(alone, torch.randn_like(latents), randn(*latents.shape[1:])), level)
     prediction = predict(batch, noisy, level, step)
     target = latents
     if shortcut:
@@ -213,7 +226,14 @@ def dynamics_loss(
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
     if made is not None and own:
         made.copy_(torch.cat([going[:, :-1], drawn[:own, -1:].to(going.dtype)], 1).detach())
-    flow = (near * weight * error * known).mean()
+    starts = (level > 0.99) & (step == 0) & known
+    more: dict[str, Tensor] = {}
+    asked = error
+    if config.energy:
+        score = energy_score(drawn, target.float()).repeat_interleave(2, 0)
+        asked = torch.where(starts, config.energy * score, error)
+        more["energy"] = _mean(score.detach(), starts * near)
+    flow = (near * weight * asked * known).mean()
     policy = (near * (1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
     reward = F.mse_loss(prediction.reward[:, 1:].float(), rewards[:, :-1])
     end = F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1])
@@ -222,31 +242,11 @@ def dynamics_loss(
         assert motion is not None, "the clips come without their optical flow"
         assert prediction.flow is not None
         moved = _mean((prediction.flow.float() - motion).abs().mean((2, 3, 4)), near * (has_before & known))
-    starts = (level > 0.99) & has_before & (step == 0) & known
     loss = flow + config.policy_weight * policy + config.head_weight * (reward + end) + config.motion_weight * moved
-    more: dict[str, Tensor] = {}
-    if config.gridless:
-        # Far from the truth too: the same pattern in all tokens would be the cheapest way to look detailed.
-        common = _mean((drawn - target.float()).mean((2, 3)).square().mean(2), starts)
-        loss = loss + config.gridless * common
-        more["common"] = common.detach()
-    last = min(_JUDGED, time)
-    counts = starts[:, -last:].flatten()
-    if config.patches or config.adversarial:
-        ours, recorded = (model.motion.drawn(x[:, -last:].flatten(0, 1)) for x in (drawn, latents))
-    if config.patches:
-        distance = _mean(patch_distance(ours, recorded), counts)
-        loss = loss + config.patches * distance
-        more["patches"] = distance.detach()
-    if config.adversarial:
-        assert discriminator is not None, "there is no discriminator"
-        generator, judge = (_mean(each, counts) for each in discriminator.losses(ours, recorded))
-        loss = loss + config.adversarial * generator + judge
-        more |= {"generator": generator.detach(), "discriminator": judge.detach()}
     return {
         "loss": loss,
         "flow": flow.detach(),
-        "from_noise": _mean(error.detach(), starts * near),
+        "from_noise": _mean(error.detach(), starts * has_before * near),
         "policy": policy.detach(),
         "motion": moved.detach(),
     } | more

@@ -21,36 +21,20 @@ RECIPE = Recipe(
     dynamics_phases=[
         # Short clips, because more of them in a batch show more different places.
         Phase(minutes=26, batch=8, time=8, rate=8e-4, rate_end=6e-4, settings={"drift": 0.02}),
-        # Once it moves, against drift: half of the clips go on from what the model made.
+        # Once it moves, against drift and blur: half of the clips go on from what the model made, and what is made is
+        # scored as two samples. Each clip comes twice, so a batch shows four places.
         Phase(
-            minutes=52,
-            batch=6,
-            time=12,
-            rate=6e-4,
-            rate_end=4e-4,
-            settings={"own": 0.5, "own_depth": 200, "gridless": 4.0, "drift": 0.02},
-        ),
-        # Against blur: of the other clips most are shown worn, and are to be as they were; and in all that is made the
-        # patches are to be like the true ones.
-        Phase(
-            minutes=22,
+            minutes=80,
             batch=8,
             time=12,
-            rate=4e-4,
+            rate=6e-4,
             rate_end=2e-5,
-            settings={
-                "own": 0.375,
-                "own_depth": 200,
-                "worn": 0.6,
-                "patches": 0.5,
-                "gridless": 4.0,
-                "drift": 0.02,
-            },
+            settings={"own": 0.5, "own_depth": 200, "own_floor": 0.25, "energy": 0.5, "drift": 0.02},
         ),
     ],
     # Then it learns to draw what is made, as detailed as what was recorded.
     decoder_phases=[
-        Phase(minutes=7, batch=32, rate=6e-4, rate_end=1e-5, settings={"patches": 0.02, "gridless": 4.0}),
+        Phase(minutes=8, batch=32, rate=6e-4, rate_end=1e-5, settings={"patches": 0.04, "gridless": 4.0}),
     ],
     average=0.995,  # of 200 steps: a longer one lags behind in the last minutes
     temperature=0.0,  # of the noise that frames are made from: 1 shows more detail, and is wrong sooner (NOTES.md)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from worldsim.checkpoint import load_tensors, save_tensors
-from worldsim.data.batches import Batch, ahead, clip_batches, encode_store, frame_batches
+from worldsim.data.batches import Batch, ahead, clip_batches, encode_store, frame_batches, twice
 from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
 from worldsim.files import clear_leftovers, free_space_or_error, replacing
@@ -218,8 +218,13 @@ def _starts(recipe: Recipe, store: FrameStore, tokenizer: Tokenizer, out: Path, 
 
 
 def _forcing(recipe: Recipe, phase: Phase) -> ForcingConfig:
-    """The training mix of a phase; ValueError that names a setting which there is not."""
-    return ForcingConfig.model_validate(recipe.forcing.model_dump() | phase.settings)
+    """The training mix of a phase; ValueError that names a setting which there is not, or does not fit the batch."""
+    mix = ForcingConfig.model_validate(recipe.forcing.model_dump() | phase.settings)
+    if phase.batch % mix.copies:
+        raise ValueError(f"with energy every clip comes twice, so a batch cannot be of {phase.batch}: make it even")
+    if mix.own and not mix.own_clips(phase.batch):
+        raise ValueError(f"own {mix.own} of a batch of {phase.batch} is no clip: raise one of them, or leave out own")
+    return mix
 
 
 def _train_dynamics(
@@ -242,8 +247,9 @@ def _train_dynamics(
         _take_over(dynamics, base.dynamics)
     dynamics.motion.start_from(tokenizer)  # also then: Worlds of before format 4 had trained what must stay an inverse
 
-    mixes = [_forcing(recipe, phase) for phase in recipe.dynamics_phases]
-    mix = mixes[-1]  # of the phase in progress; of the last one when all are finished
+    mix = _forcing(
+        recipe, recipe.dynamics_phases[-1]
+    )  # of the phase in progress; of the last one when all are finished
     made = torch.zeros(0, device=device)  # of the clips that go on, in the phase in progress
 
     def save_world(average: dict[str, Tensor]) -> None:
@@ -252,25 +258,23 @@ def _train_dynamics(
         trained = spec.model_copy(update={"shortcut": mix.shortcut > 0})
         World(trained, tokenizer, copy, starts).save(out / "world")
 
-    discriminator = Discriminator().to(device) if any(each.adversarial for each in mixes) else None
-
     def loss(phase: Phase) -> Loss:
         nonlocal mix, made
         mix = _forcing(recipe, phase)
         made = torch.zeros(mix.own_clips(phase.batch), phase.time, *latents.shape[1:], device=device)
-        return lambda batch: dynamics_loss(
-            dynamics, spec.layout, mix, made=made, discriminator=discriminator, causal=True, **batch
-        )
+        return lambda batch: dynamics_loss(dynamics, spec.layout, mix, made=made, causal=True, **batch)
 
     def batches(phase: Phase, seed: int) -> Iterator[Batch]:  # `Training` asks for the loss of a phase before these
         motion = config.sees_motion or mix.motion_weight > 0
-        clips = clip_batches(
-            store, latents, phase.batch, phase.time, device, seed, motion=motion, own=len(made),
-            own_depth=mix.own_depth,
-        )  # fmt: skip
-        return led_by_made(ahead(clips), made, dynamics) if config.sees_motion and len(made) else ahead(clips)
+        clips = ahead(clip_batches(
+            store, latents, phase.batch // mix.copies, phase.time, device, seed, motion=motion,
+            own=len(made) // mix.copies, own_depth=mix.own_depth,
+        ))  # fmt: skip
+        if mix.copies == 2:
+            clips = twice(clips)
+        return led_by_made(clips, made, dynamics) if config.sees_motion and len(made) else clips
 
-    training = train_part(dynamics, name="dynamics", rival=discriminator, on_checkpoint=save_world)
+    training = train_part(dynamics, name="dynamics", on_checkpoint=save_world)
     training.run(recipe.dynamics_phases, loss, batches)
     return out / "world", training.progress.step
 
