@@ -106,17 +106,12 @@ def cached(dynamics: Dynamics, clip: Clip, context: int, steps: int, shortcut: b
     return made
 
 
-@pytest.mark.parametrize(
-    ("steps", "shortcut", "sees_motion"), [(1, False, True), (1, False, False), (2, True, False), (4, False, False)]
-)
-def test_cached_sampling_equals_uncached(steps: int, shortcut: bool, sees_motion: bool) -> None:
-    """With motion one step only: optical flow is found between rounded pictures, and jumps where one rounds otherwise.
-
-    More steps make the two ways differ by more than 1e-6, and of noise, as here, the flow then is another one.
-    """
-    dynamics = untrained(CONFIG.model_copy(update={"sees_motion": sees_motion}))
+@pytest.mark.parametrize(("steps", "shortcut"), [(1, False), (2, True), (4, False)])
+def test_cached_sampling_equals_uncached(steps: int, shortcut: bool) -> None:
+    dynamics = untrained(CONFIG).double()  # optical flow is found between rounded pictures, and jumps where one differs
     context, frames = 3, 7
     clip = Clip(frames)
+    clip.latents, clip.gaussian, clip.actions = clip.latents.double(), clip.gaussian.double(), clip.actions.double()
     text = dynamics.encode_text(encode_bytes([None, None]))
     expected = []
     known = clip.latents.clone()

@@ -247,9 +247,8 @@ def _train_dynamics(
         _take_over(dynamics, base.dynamics)
     dynamics.motion.start_from(tokenizer)  # also then: Worlds of before format 4 had trained what must stay an inverse
 
-    mix = _forcing(
-        recipe, recipe.dynamics_phases[-1]
-    )  # of the phase in progress; of the last one when all are finished
+    # Of the phase in progress; of the last one when all are finished.
+    mix = _forcing(recipe, recipe.dynamics_phases[-1])
     made = torch.zeros(0, device=device)  # of the clips that go on, in the phase in progress
 
     def save_world(average: dict[str, Tensor]) -> None:
