@@ -55,6 +55,26 @@ def test_the_same_seed_and_actions_give_the_same_frames_in_any_lane(world: World
         assert equal(alone, play(world.start(lanes=lanes, seed=seeds), actions, lane))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_so_do_those_of_the_world_that_ships(dtype: str) -> None:
+    """Its sizes are others, and it sees the motion of the picture."""
+    world = worldsim.load("blocks", device="cpu", dtype=dtype)
+    actions = some_actions(world, 14)
+    run = world.start(lanes=8, seed=[1, 2, 3, 4, 5, 7, 8, 9])
+    before = run.snapshot()
+    beside, alone = play(run, actions, lane=5), world.start(lanes=1, seed=7)
+    assert equal(beside, play(alone, actions))
+    assert torch.equal(run.policy_actions()[5], alone.policy_actions()[0])
+    run.restore(before)
+    assert equal(beside, play(run, actions, lane=5))
+    shown = torch.stack(beside[:13])
+    others = torch.stack(play(run, actions[:13], lane=2))
+    context = torch.stack([others, others, shown, others])
+    alone = play(world.start(seed=2, context=shown, actions=actions[1:13]), actions)
+    beside = play(world.start(lanes=4, context=context, actions=actions[None, 1:13].repeat(4, 0)), actions, lane=2)
+    assert equal(alone, beside), "also from frames of the caller's"
+
+
 def test_other_seeds_and_other_actions_give_other_frames(world: World) -> None:
     actions = some_actions(world, 3)
     frames = play(world.start(seed=7), actions)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+_WHOLE = 256  # numbers that are summed in one go, by measurement: AMX, bfloat16 and float32, one thread and two
 PLACE_FEATURES = 20  # of `place_features`: four waves both ways as cosine and sine, three products, a constant
 Rotation = tuple[Tensor, Tensor]  # cosines and sines, each (..., tokens, head_dim // 2) in float32
 
@@ -82,21 +83,34 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     return scores.float().softmax(-1).to(v.dtype) @ v
 
 
-class Linear(nn.Linear):
-    """A linear layer whose rows do not depend on how many there are.
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear`, but no row's result depends on how many rows there are, which training does not ask for.
 
-    PyTorch's CPU kernels round differently below a dozen rows, and for rows that do not lie one behind the other. A
-    lane must show the same frames alone and beside others, so rows are laid so, and few are padded to 16.
+    A lane must show the same frames alone and beside others. PyTorch's CPU kernels round differently below a dozen
+    rows, and for rows that do not lie one behind the other: so rows are laid so, and few are padded to 16. They sum
+    long rows in parts, which depend on how many rows there are: so each entry of the batch is then a call of its own.
     """
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return F.linear(x, weight, bias)
+    if x.shape[-1] <= _WHOLE or x.device.type != "cpu":
+        return _padded(x, weight, bias)
+    parts = x if x.ndim > 2 else x[:, None]
+    return torch.stack([_padded(part, weight, bias) for part in parts]).reshape(*x.shape[:-1], -1)
+
+
+def _padded(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    rows = x.numel() // x.shape[-1]
+    flat = x.reshape(rows, -1)
+    if rows < 16:
+        flat = F.pad(flat, (0, 0, 0, 16 - rows))
+    return F.linear(flat, weight, bias)[:rows].unflatten(0, x.shape[:-1])
+
+
+class Linear(nn.Linear):
+    """A linear layer that computes by `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled():
-            return super().forward(x)
-        rows = x.numel() // x.shape[-1]
-        flat = x.reshape(rows, -1)
-        if rows < 16:
-            flat = F.pad(flat, (0, 0, 0, 16 - rows))
-        return super().forward(flat)[:rows].unflatten(0, x.shape[:-1])
+        return linear(x, self.weight, self.bias)
 
 
 class Projection(nn.Module):

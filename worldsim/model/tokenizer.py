@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from worldsim.model import PATCH
 from worldsim.model.discriminator import Discriminator
-from worldsim.model.layers import Block, Linear, rotation_in_space
+from worldsim.model.layers import Block, Linear, linear, rotation_in_space
 from worldsim.model.wasserstein import patch_distance
 
 _PIXELS = PATCH * PATCH * 3
@@ -107,14 +107,14 @@ class Tokenizer(nn.Module):
     def encode(self, frames: Tensor) -> Tensor:
         """Frames (batch, H, W, 3) uint8 or float [0, 1] to latents (batch, H/16, W/16, C)."""
         values = frames.to(self.mean.dtype) / 127.5 - 1 if frames.dtype == torch.uint8 else frames * 2 - 1
-        latents = F.linear(_patches(values) - self.mean, self.analysis.T)
+        latents = linear(_patches(values) - self.mean, self.analysis.T)
         return rearrange(latents, "b (h w) c -> b h w c", h=frames.shape[1] // PATCH)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (batch, h, w, C) to frames (batch, 16 h, 16 w, 3), float, about [0, 1], not clipped."""
         height, width = latents.shape[1:3]
         flat = rearrange(latents, "b h w c -> b (h w) c")
-        base = F.linear(flat, self.synthesis.T, self.mean)
+        base = linear(flat, self.synthesis.T, self.mean)
         base = rearrange(base, "b (h w) (p q c) -> b (h p) (w q) c", h=height, p=PATCH, q=PATCH)
         x = self._blocks(self.wide, self.from_latent(flat), height, width)
         x = rearrange(self.split(x), "b (h w) (p q c) -> b (h p w q) c", h=height, p=2, q=2)
