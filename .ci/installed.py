@@ -1,7 +1,6 @@
 """Run with the Python that has the wheel, from a directory with folders `envs` and `agents` of its own."""
 
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import gymnasium
@@ -20,10 +19,7 @@ for own in (envs, agents):
 for ours in (worldsim, worldsim.envs, worldsim.agents):
     assert Path(sys.prefix).resolve() in Path(str(ours.__file__)).resolve().parents, f"{ours.__file__} is no wheel"
 
-steppable = ["worldsim/BlocksSim-v0", "worldsim/BallsSim-v0"]
-if files("worldsim.worlds").joinpath("blocks").is_dir():
-    steppable.append("worldsim/Blocks-v0")
-for env_id in steppable:
+for env_id in ("worldsim/BlocksSim-v0", "worldsim/BallsSim-v0", "worldsim/Blocks-v0"):
     env = gymnasium.make(env_id)
     env.reset(seed=0)
     observation, *_ = env.step(env.action_space.sample())

@@ -1,6 +1,6 @@
 """Walk through the learned block world and save it: `python demos/walk.py walk.webp` (or .mp4, .gif, a folder).
 
-It holds for a second or so, then blurs: see the README.
+The place holds for one to three seconds, then dissolves: see the README.
 """
 
 import sys

@@ -88,8 +88,13 @@ class BallsSimEnv(gym.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Place the balls apart from each other at random, with random velocities; returns (frame, info)."""
+        """Place the balls apart from each other at random, with random velocities; returns (frame, info).
+
+        ValueError for a prompt: nothing in this world can be chosen by words.
+        """
         super().reset(seed=seed)
+        if options and options.get("prompt") is not None:
+            raise ValueError("BallsSim takes no prompt: nothing in it can be chosen by words")
         low, high = WALL + RADIUS, 1 - WALL - RADIUS
         placed: list[np.ndarray] = []
         failures = 0

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 from safetensors import SafetensorError
 
+import worldsim  # noqa: F401, registers the environments
 from worldsim.cli import main
+from worldsim.recipes import load_recipe
 
 COMMANDS = ["play", "record", "train", "eval", "bench", "worlds"]
 
@@ -117,6 +121,33 @@ def test_errors_of_training_are_a_sentence(
 
     monkeypatch.setattr("worldsim.training.run.train", fail)
     check_sentence(["train", "balls", "--out", str(tmp_path)], "the loss is nan", capsys)
+
+
+def test_a_disk_that_is_too_small_is_told_with_both_amounts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=3 << 30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    arguments = ["record", "worldsim/BlocksSim-v0", "--frames", "500000", "--out", str(tmp_path / "much")]
+    check_sentence(arguments, "GB can be used there", capsys)
+
+
+def test_record_and_train_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A recording of an environment with a recipe of one's own in JSON, by the commands alone."""
+    data, out = tmp_path / "data", tmp_path / "run"
+    options = ["--frames", "64", "--episode-frames", "32", "--workers", "1", "--env-kwargs", '{"size": [32, 32]}']
+    assert main(["record", "worldsim/BallsSim-v0", "--out", str(data), *options]) == 0
+    mine = tmp_path / "mine.json"
+    mine.write_text(load_recipe("balls").model_copy(update={"name": "mine", "starts": 2}).model_dump_json())
+    assert main(["train", str(mine), "--data", str(data), "--out", str(out), "--minutes", "0.06"]) == 0
+    assert re.search(r"dynamics 1 [^\r]*fps=\d+[^\r]*loss=[^\r]*machine=\d+%[^\r]*step=\d+", capsys.readouterr().err)
+    env = gym.make("worldsim/World-v0", world=str(out / "world"))
+    frame, _ = env.reset(seed=0)
+    assert frame.shape == (32, 32, 3)
+    check_sentence(
+        ["play", "worldsim/BallsSim-v0", "--simulator", "--headless", "--prompt", "snow"], "no prompt", capsys
+    )
+    check_sentence(["play", "--simulator", "--headless", "--steps", "2"], "a simulator has none", capsys)
 
 
 def test_wrong_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:

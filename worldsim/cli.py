@@ -46,7 +46,7 @@ def play(
         simulator: Play the ground-truth simulator that the World was trained on instead.
         prompt: Words for the place to start in.
         seed: Chooses the start and all that chance decides.
-        steps: Denoising steps a frame (K): more is sharper and slower.
+        steps: Denoising steps a frame (K); the World's own number unless given.
         size: Height and width of a frame in pixels, multiples of 16.
         headless: Open no window; the World's own policy is at the controls.
         frames: How many frames to play without a window.
@@ -120,7 +120,7 @@ def train(
     init: str | None = None,
     tensorboard: bool = False,
 ) -> None:
-    """Train a World by a recipe: tokenizer, then dynamics; the same command continues after a stop.
+    """Train a World by a recipe: tokenizer, dynamics, then the decoder; the same command continues after a stop.
 
     Example: `worldsim train blocks --minutes 30`
 
@@ -128,7 +128,7 @@ def train(
         recipe: Name of a recipe in worldsim/recipes, or a JSON file of one.
         out: Directory of checkpoints and of the trained World; runs/RECIPE unless given.
         device: "auto" takes a CUDA device if there is one.
-        minutes: How long to train in all; the recipe's own length unless given.
+        minutes: How long to train, all phases of the recipe together; its own length unless given.
         data: A recording to train on; the recipe records what it needs unless given.
         init: Name or path of a World whose weights to begin with; its encoder is kept as it is.
         tensorboard: Write curves for TensorBoard too (needs the extra worldsim[tensorboard]).
@@ -170,7 +170,7 @@ def bench(
 
     Args:
         world: Name or path of the World.
-        frames: How many frames each measurement takes, after a warm-up.
+        frames: How many frames each measurement of the World takes, after a warm-up.
         device: "auto" takes a CUDA device if there is one.
         out: JSON file for the figures.
     """
@@ -212,7 +212,7 @@ def _json_object(text: str | None, option: str) -> dict[str, Any] | None:
 
 def _sentence(error: Exception) -> str:
     # str() of a KeyError is the repr of its message, and that of an OSError begins with a number.
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.strerror == os.strerror(errno.ENOSPC):  # ours say more than the system's
         return "the disk is full: free some space, then give the same command again"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror

@@ -41,7 +41,9 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore:.*symmetric and normalized")
-@pytest.mark.parametrize("env_id", ["worldsim/World-v0", "worldsim/BlocksSim-v0", "worldsim/BallsSim-v0"])
+@pytest.mark.parametrize(
+    "env_id", ["worldsim/World-v0", "worldsim/Blocks-v0", "worldsim/BlocksSim-v0", "worldsim/BallsSim-v0"]
+)
 def test_gymnasiums_checker_passes(env_id: str, tiny_world_dir: Path) -> None:
     kwargs = {"world": str(tiny_world_dir), "device": "cpu"} if env_id == "worldsim/World-v0" else {}
     check_env(gym.make(env_id, **kwargs).unwrapped)

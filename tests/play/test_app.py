@@ -39,6 +39,12 @@ def test_headless_runs_are_the_same_for_the_same_seed_and_write_other_formats(tm
     assert len(Clip.load(tmp_path / "c.gif")) == 9
 
 
+def test_a_folder_that_is_used_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    play(BALLS, simulator=True, headless=True, frames=2, out=tmp_path / "film")
+    with pytest.raises(ValueError, match="film already holds the PNG files of a clip"):
+        play("no such world", headless=True, out=tmp_path / "film")
+
+
 def test_headless_imports_no_pygame(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['pygame'] = None\n"

@@ -48,6 +48,16 @@ def test_rewind_reaches_ten_seconds_and_stops_there(session: EnvSession) -> None
     np.testing.assert_array_equal(player.tick(pushes[30]), frames[31])
 
 
+def test_where_nothing_can_be_rewound_the_picture_stands_still(session: EnvSession) -> None:
+    session.can_rewind = False
+    player = Player(session)
+    for push in actions(5):
+        shown = player.tick(push)
+    np.testing.assert_array_equal(player.back(), shown)
+    assert not player.rewinding
+    assert player.ticks == 5
+
+
 def test_large_snapshots_are_taken_less_often_but_rewind_stays_exact(session: EnvSession) -> None:
     taken = 0
     original = session.snapshot

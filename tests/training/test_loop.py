@@ -33,7 +33,8 @@ def fit(directory: Path, phases: list[Phase], module: nn.Linear | None = None, *
     def loss(phase: Phase) -> Loss:
         return lambda batch: {"loss": (module(batch["x"]) - 2 * batch["x"]).square().mean()}
 
-    training = Training(module, directory, "linear", device=CPU, compiled=False, show=False, average=0.99, **options)  # type: ignore[arg-type]
+    options = {"compiled": False, "average": 0.99} | options
+    training = Training(module, directory, "linear", device=CPU, show=False, **options)  # type: ignore[arg-type]
     training.run(phases, loss, batches)
     return training
 
@@ -145,6 +146,25 @@ def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path) -> None:
     training = Training(module, tmp_path, "nan", device=CPU, compiled=False, show=False)
     with pytest.raises(FloatingPointError, match="the loss of nan became nan at step"):
         training.run([phase(30)], lambda _: lambda batch: {"loss": module(batch["x"]).mean() * float("nan")}, batches)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
+    """The loss is finite; its slope, that of a root at zero, is not."""
+    fit(tmp_path, [phase(0.1)])
+    before = (tmp_path / "linear.safetensors").read_bytes()
+    module = nn.Linear(4, 4)
+    training = Training(module, tmp_path, "linear", device=CPU, compiled=False, show=False, checkpoint_minutes=0)
+    with pytest.raises(FloatingPointError, match=r"linear (are no numbers any more|became nan) at step"):
+        training.run(
+            [phase(30)], lambda _: lambda batch: {"loss": (0 * module(batch["x"])).square().sum().sqrt()}, batches
+        )
+    assert (tmp_path / "linear.safetensors").read_bytes() == before
+
+
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
+def test_a_compiled_step_learns_in_bfloat16(tmp_path: Path) -> None:
+    training = fit(tmp_path, [phase(2)], compiled=True, average=0.9)
+    assert (training.module.weight - 2 * torch.eye(4)).abs().max() < 0.3
 
 
 def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:

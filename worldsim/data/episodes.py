@@ -6,6 +6,7 @@ earlier; what a slot holds depends on its number and the settings alone, never o
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,11 +116,12 @@ class EnvFacts:
     action_dim: int
 
 
-def env_facts(env: gym.Env) -> EnvFacts:
-    """Read the facts from an environment that `open_env` made."""
-    height, width, _ = env.observation_space.shape or ()
-    fps = round(float(env.metadata.get("render_fps") or DEFAULT_FPS))
-    return EnvFacts((height, width), fps, space_to_json(env.action_space), int(spaces.flatdim(env.action_space)))
+def env_facts(env_id: str, env_kwargs: dict[str, Any]) -> EnvFacts:
+    """Make the environment as `open_env` does, and look."""
+    with contextlib.closing(open_env(env_id, env_kwargs)) as env:
+        height, width, _ = env.observation_space.shape or ()
+        fps = round(float(env.metadata.get("render_fps") or DEFAULT_FPS))
+        return EnvFacts((height, width), fps, space_to_json(env.action_space), int(spaces.flatdim(env.action_space)))
 
 
 class Recorder:

@@ -15,7 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worldsim.data.episodes import EnvFacts, Episode, Recorder, RecordSettings, env_facts, open_env
+from tqdm import tqdm
+
+from worldsim.data.episodes import Episode, Recorder, RecordSettings, env_facts
 from worldsim.data.store import StoreWriter
 from worldsim.data.workers import Work, default_workers, run_units
 
@@ -50,7 +52,7 @@ def record(
 
     settings = RecordSettings(env_id, env_kwargs or {}, policy, seed, episode_frames)
     slots = settings.slots(frames)
-    writer = DatasetWriter(Path(out), settings, _facts(settings))
+    writer = DatasetWriter(Path(out), settings, env_facts(env_id, settings.env_kwargs))
     todo = writer.prepare(slots)
     missing = sum(len(writer.slots(number, slots)) for number in todo)
     work = partial(_dataset_work, writer, slots)
@@ -89,7 +91,7 @@ def record_store(
     """
     settings = RecordSettings(env_id, env_kwargs or {}, policy, seed, episode_frames)
     slots = settings.slots(frames)
-    writer = StoreWriter(Path(out), settings, _facts(settings))
+    writer = StoreWriter(Path(out), settings, env_facts(env_id, settings.env_kwargs))
     finished = writer.prepare(slots)
     todo = [slot for slot in range(slots) if slot not in finished]
     work = partial(_store_work, writer)
@@ -102,7 +104,7 @@ def record_store(
             bar.advance(episode_frames)
 
 
-def store_from_dataset(dataset: str | Path, out: str | Path) -> None:
+def store_from_dataset(dataset: str | Path, out: str | Path, *, progress: bool = True) -> None:
     """Make a FrameStore at `out` of a recording that `record` made; continues where a kill interrupted it.
 
     ValueError: `dataset` is no such recording or damaged, or `out` holds something else.
@@ -114,7 +116,7 @@ def store_from_dataset(dataset: str | Path, out: str | Path) -> None:
     slots = _slots(episodes)
     writer = StoreWriter(Path(out), episodes.settings, episodes.facts)
     finished = writer.prepare(1 + max(slots, default=-1))
-    for slot, indices in slots.items():
+    for slot, indices in tqdm(slots.items(), "decoding", unit=" episodes", disable=not progress):
         if slot not in finished:
             writer.commit(slot, writer.write(slot, [episodes[index] for index in indices]))
 
@@ -137,14 +139,6 @@ def _workers(workers: int | None) -> int:
     return default_workers() if workers is None else workers
 
 
-def _facts(settings: RecordSettings) -> EnvFacts:
-    env = open_env(settings.env_id, settings.env_kwargs)
-    try:
-        return env_facts(env)
-    finally:
-        env.close()
-
-
 def _store_work(writer: StoreWriter) -> Work:
     recorder = Recorder(writer.settings)
     return lambda slot: writer.write(slot, recorder.slot(slot))
@@ -164,8 +158,6 @@ class _Progress:
     """The progress bar, and the message when Ctrl-C or a full disk ends a recording early."""
 
     def __init__(self, out: str | Path, frames: int, done: int, show: bool) -> None:
-        from tqdm import tqdm
-
         self._out, self._frames, self._done = out, frames, done
         self._bar = tqdm(total=frames, initial=done, unit=" frames", disable=not show, smoothing=0.05)
 

@@ -59,6 +59,7 @@ class FrameStore:
     seeds: np.ndarray
     env_id: str
     env_kwargs: dict[str, Any]
+    policy: str
     size: tuple[int, int]
     fps: int
     action: dict[str, Any]
@@ -105,6 +106,7 @@ class FrameStore:
             seeds=np.array([line["seed"] for line in lines], np.int64),
             env_id=settings.env_id,
             env_kwargs=settings.env_kwargs,
+            policy=settings.policy,
             size=facts.size,
             fps=facts.fps,
             action=facts.action,

@@ -2,9 +2,9 @@
 
 Every frame has its own noise level (diffusion forcing, arXiv 2407.01392), so the same network steps an environment,
 makes videos and fills gaps. Attention is factorised: inside a frame in every block, through time in every few blocks,
-with a mask that is causal (stepping, with a cache) or open (studio). In causal mode each frame also sees the clean
-latents of the frame before it: in its input, as further keys of its spatial attention, and moved by a flow that the
-network predicts half way (`worldsim.model.motion`).
+with a mask that is causal (stepping, with a cache) or open (every frame sees every other). In causal mode each frame
+also sees the clean latents of the frame before it: in its input, as further keys of its spatial attention, and moved by
+a flow that the network predicts half way (`worldsim.model.motion`).
 """
 
 from __future__ import annotations

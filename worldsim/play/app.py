@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from worldsim.clip import Clip, check_suffix
+from worldsim.clip import Clip, check_path
 
 WORLDS = Path(__file__).resolve().parent.parent / "worlds"
 DEFAULT_SIMULATOR = "worldsim/BlocksSim-v0"
@@ -40,9 +40,12 @@ def play(
     Raises ValueError with a sentence for what cannot be played or saved.
     """
     if out is not None:
-        out = check_suffix(out)
+        out = check_path(out)
         if not headless and out.suffix.lower() != ".mp4":
             raise ValueError(f"with a window, out must be an .mp4 file, got {out}; other formats need --headless")
+
+    if simulator and steps is not None:
+        raise ValueError("steps are the denoising steps of a World; a simulator has none: leave them out")
 
     def build() -> Any:
         if simulator:

@@ -128,7 +128,9 @@ class Player:
         return self._show(self.session.frame)
 
     def back(self) -> np.ndarray:
-        """Show the frame of one tick earlier; at the end of what is remembered the picture stands still."""
+        """Show the frame of one tick earlier; where nothing (more) is remembered the picture stands still."""
+        if not self.session.can_rewind:
+            return self._show(self.frame)
         if self._back < len(self._rewind):
             self._back += 1
             self.ticks -= 1

@@ -25,7 +25,7 @@ TOAST_SECONDS = 3.0
 BUTTONS = {1: "mouse left", 2: "mouse middle", 3: "mouse right"}
 MORE_STEPS, FEWER_STEPS = ("+", "=", "[+]", "keypad +"), ("-", "[-]", "keypad -")
 WHITE, YELLOW, RED, SHADE = (240, 240, 240), (255, 214, 90), (235, 60, 50), (0, 0, 0, 170)
-HELP_STEPS = ("+ -", "denoising steps (K): sharper or faster")
+HELP_STEPS = ("+ -", "denoising steps a frame (K)")
 HELP = [
     ("Backspace", "hold to go back in time, up to 10 seconds"),
     ("O or Pause", "pause"),

@@ -58,5 +58,5 @@ class Recipe(BaseModel):
     context_noise: float = 0.05
     temperature: float = 1.0
     starts: int = Field(default=32, description="start contexts that are stored with the World")
-    start_frames: int = Field(default=16, description="frames of each start context")
+    start_frames: int = Field(default=16, description="frames of each start context; cut to context_length")
     start_seed: int = Field(default=5_000_000, description="seeds of the start contexts; never recorded for training")

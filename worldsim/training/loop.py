@@ -139,7 +139,7 @@ class Training:
         torch.manual_seed(1000 * index + self.progress.step)
         data = batches(phase, 1000 * index + self.progress.step)
         flops = self._flops(loss, next(data))
-        peak = matmul_flops(self.device)
+        peak = matmul_flops(self.device, torch.bfloat16 if self.compiled else torch.float32)
         step_loss = torch.compile(_autocast(loss, self.device), dynamic=False) if self.compiled else loss
         bar = tqdm(
             total=round(end - start), initial=round(self.progress.seconds - start), unit="s", disable=not self.show,
@@ -220,7 +220,15 @@ class Training:
                 self.writer.add_scalar(key, value, self.progress.step)
 
     def save(self) -> None:
-        """Write the checkpoint; a kill at any moment leaves the old one or the new one, never half of one."""
+        """Write the checkpoint; a kill at any moment leaves the old one or the new one, never half of one.
+
+        FloatingPointError, and the old one stays, if the weights are no numbers any more.
+        """
+        if not all(bool(value.isfinite().all()) for value in self.average.values()):
+            raise FloatingPointError(
+                f"the weights of {self.name} are no numbers any more at step {self.progress.step}: the checkpoint "
+                "before is kept; go on from it with a lower rate"
+            )
         tensors = {f"module.{key}": p.detach() for key, p in self.module.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.items()}
         if self.rival is not None:

@@ -19,9 +19,10 @@ from tqdm import tqdm
 
 from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.data.batches import Batch, ahead, clip_batches, encode_store, frame_batches, twice
+from worldsim.data.episodes import env_facts
 from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
-from worldsim.files import clear_leftovers, free_space_or_error, replacing
+from worldsim.files import clear_leftovers, free_space_or_error, replacing, write_atomically
 from worldsim.machine import pick_device
 from worldsim.model.discriminator import Discriminator
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
@@ -30,7 +31,7 @@ from worldsim.model.sampler import flow_between
 from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer
 from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
-from worldsim.spec import WorldSpec
+from worldsim.spec import WorldSpec, check_size
 from worldsim.training.drawing import drawing_batches, make_frames
 from worldsim.training.loop import Loss, Phase, Training
 from worldsim.world import Starts, World, load
@@ -57,6 +58,8 @@ def train(
     ValueError for an unknown recipe, an unfit checkpoint or recording; OSError when the disk is too small.
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    if init is not None:
+        recipe = recipe.model_copy(update={"tokenizer_phases": []})
     if minutes is not None:
         recipe = _scaled(recipe, minutes)
     for phase in recipe.tokenizer_phases + recipe.decoder_phases:  # a slip shows now and not in an hour
@@ -77,9 +80,11 @@ def train(
     base = None if init is None else load(init, device="cpu", dtype="float32")
     store = _recording(recipe, out, data, show)
     _check_lengths(recipe, store)
+    held = _held_out(recipe, store, out)
+    _keep_to(store, out)
     tokenizer = _train_tokenizer(recipe, store, out, target, train_part, base)
     latents = _encode(tokenizer, store, out, target, show)
-    starts = _starts(recipe, store, tokenizer, out, target)
+    starts = _starts(recipe, held, tokenizer, target)
     world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, out, target, train_part, base)
     if recipe.decoder_phases:
         _train_decoder(recipe, store, world, step, out, target, train_part, show)
@@ -100,6 +105,7 @@ def _scaled(recipe: Recipe, minutes: float) -> Recipe:
 
 def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> FrameStore:
     if data is None:
+        check_size(env_facts(recipe.env_id, recipe.env_kwargs).size)  # now, and not after all is recorded
         record_store(
             recipe.env_id, recipe.frames, out / "frames", env_kwargs=recipe.env_kwargs, policy=recipe.policy,
             seed=recipe.seed, episode_frames=recipe.episode_frames, progress=show,
@@ -107,12 +113,14 @@ def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> Fram
         return FrameStore.open(out / "frames")
     if (data / "spec.json").exists():
         return FrameStore.open(data)
-    store_from_dataset(data, out / "frames")  # goes on where a kill interrupted it; refuses another recording's remains
+    # Goes on where a kill interrupted it; refuses another recording's remains.
+    store_from_dataset(data, out / "frames", progress=show)
     return FrameStore.open(out / "frames")
 
 
 def _check_lengths(recipe: Recipe, store: FrameStore) -> None:
     """ValueError if no episode is as long as the clips of some phase; one that ended counts as a frame longer."""
+    check_size(store.size)
     longest = int(store.lengths.max()) + 1
     for number, phase in enumerate(recipe.dynamics_phases, 1):
         mix = _forcing(recipe, phase)
@@ -130,6 +138,14 @@ def _check_lengths(recipe: Recipe, store: FrameStore) -> None:
         )
 
 
+def _keep_to(store: FrameStore, out: Path) -> None:
+    """ValueError if what is in `out` was made of another recording."""
+    begun, now = out / "recording.json", (store.directory / "spec.json").read_text(encoding="utf-8")
+    if begun.exists() and begun.read_text(encoding="utf-8") != now:
+        raise ValueError(f"{out} holds a training on another recording than {store.directory}: use another --out")
+    write_atomically(begun, now)
+
+
 def _train_tokenizer(
     recipe: Recipe, store: FrameStore, out: Path, device: torch.device, train_part: TrainPart, base: World | None
 ) -> Tokenizer:
@@ -140,10 +156,10 @@ def _train_tokenizer(
         _take_over(tokenizer, base.tokenizer)
         save_tensors(finished, tokenizer.state_dict())
     if finished.exists():
-        tokenizer.load_state_dict(load_tensors(finished, device)[0])
+        _take_up(tokenizer, finished, device)
         return tokenizer.eval()
     if fitted.exists():
-        tokenizer.load_state_dict(load_tensors(fitted, device)[0])
+        _take_up(tokenizer, fitted, device)
     else:
         tokenizer.fit(next(frame_batches(store, 1024, device, seed=recipe.seed))["frames"])
         save_tensors(fitted, tokenizer.state_dict())
@@ -161,6 +177,14 @@ def _train_tokenizer(
     )
     save_tensors(finished, tokenizer.state_dict())
     return tokenizer.eval()
+
+
+def _take_up(tokenizer: Tokenizer, path: Path, device: torch.device) -> None:
+    """Go on with what an earlier run saved; ValueError if it has other sizes."""
+    try:
+        tokenizer.load_state_dict(load_tensors(path, device)[0])
+    except RuntimeError as error:
+        raise ValueError(f"{path} is of another recipe; use another --out ({error})") from None
 
 
 def _take_over(ours: nn.Module, theirs: nn.Module) -> None:
@@ -190,25 +214,34 @@ def _encode(tokenizer: Tokenizer, store: FrameStore, out: Path, device: torch.de
     return np.load(path, mmap_mode="r")
 
 
-def _starts(recipe: Recipe, store: FrameStore, tokenizer: Tokenizer, out: Path, device: torch.device) -> Starts:
-    """Start contexts from seeds that are not in the recording; from the recording itself if it has no environment."""
-    path = out / "starts"
-    length = min(recipe.start_frames, recipe.context_length)
-    if not store.env_id:
-        held = store
-    else:
-        frames = recipe.starts * 2 * length
+def _held_out(recipe: Recipe, store: FrameStore, out: Path) -> FrameStore:
+    """Episodes of seeds that are not in the recording; the recording itself if it has no environment.
+
+    ValueError if none of them is as long as a start context.
+    """
+    length = _start_frames(recipe)
+    held = store
+    if store.env_id:
         record_store(
-            store.env_id, frames, path, env_kwargs=store.env_kwargs, policy=recipe.policy, seed=recipe.start_seed,
-            episode_frames=2 * length, progress=False,
+            store.env_id, recipe.starts * 2 * length, out / "starts", env_kwargs=store.env_kwargs, policy=store.policy,
+            seed=recipe.start_seed, episode_frames=2 * length, progress=False,
         )  # fmt: skip
-        held = FrameStore.open(path)
-    latents, actions, captions = [], [], []
-    whole = np.flatnonzero(held.lengths >= length)[: recipe.starts]
-    if not len(whole):
+        held = FrameStore.open(out / "starts")
+    if held.lengths.max() < length:
         raise ValueError(f"no episode has {length} frames, which a start context needs: record longer ones")
-    for episode in whole:
-        first = int(held.starts[episode] + max(held.lengths[episode] - length, 0))
+    return held
+
+
+def _start_frames(recipe: Recipe) -> int:
+    return min(recipe.start_frames, recipe.context_length)
+
+
+def _starts(recipe: Recipe, held: FrameStore, tokenizer: Tokenizer, device: torch.device) -> Starts:
+    """The start contexts: the ends of held-out episodes."""
+    length = _start_frames(recipe)
+    latents, actions, captions = [], [], []
+    for episode in np.flatnonzero(held.lengths >= length)[: recipe.starts]:
+        first = int(held.starts[episode] + held.lengths[episode] - length)
         with torch.no_grad():
             frames_here = torch.from_numpy(np.array(held.frames[first : first + length])).to(device)
             latents.append(tokenizer.encode(frames_here).float().cpu())
