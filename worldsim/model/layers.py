@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-_WHOLE = 256  # numbers that are summed in one go, by measurement: AMX, bfloat16 and float32, one thread and two
+_PIECE = 256  # numbers of a row that are summed in one go, by measurement: AMX, one thread and two
 PLACE_FEATURES = 20  # of `place_features`: four waves both ways as cosine and sine, three products, a constant
 Rotation = tuple[Tensor, Tensor]  # cosines and sines, each (..., tokens, head_dim // 2) in float32
 
@@ -88,22 +88,21 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     A lane must show the same frames alone and beside others. PyTorch's CPU kernels round differently below a dozen
     rows, and for rows that do not lie one behind the other: so rows are laid so, and few are padded to 16. They sum
-    long rows in parts, which depend on how many rows there are: so each entry of the batch is then a call of its own.
+    long rows in pieces that depend on how many rows there are: so the pieces are made here, always the same.
     """
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return F.linear(x, weight, bias)
-    if x.shape[-1] <= _WHOLE or x.device.type != "cpu":
-        return _padded(x, weight, bias)
-    parts = x if x.ndim > 2 else x[:, None]
-    return torch.stack([_padded(part, weight, bias) for part in parts]).reshape(*x.shape[:-1], -1)
-
-
-def _padded(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    rows = x.numel() // x.shape[-1]
+    width = x.shape[-1]
+    rows = x.numel() // width
     flat = x.reshape(rows, -1)
     if rows < 16:
         flat = F.pad(flat, (0, 0, 0, 16 - rows))
-    return F.linear(flat, weight, bias)[:rows].unflatten(0, x.shape[:-1])
+    piece = _PIECE if x.device.type == "cpu" else width
+    out = F.linear(flat[:, :piece], weight[:, :piece], bias)
+    for first in range(piece, width, piece):
+        part = slice(first, first + piece)
+        out.addmm_(flat[:, part], weight[:, part].T)
+    return out[:rows].unflatten(0, x.shape[:-1])
 
 
 class Linear(nn.Linear):
