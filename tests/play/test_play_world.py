@@ -81,7 +81,7 @@ def test_size_steps_and_prompt_reach_the_world(tiny_world_dir: Path, tmp_path: P
     play(str(tiny_world_dir), headless=True, frames=2, size=(48, 48), steps=1, prompt="a hill", out=tmp_path / "film")
     assert Clip.load(tmp_path / "film").size == (48, 48)
     with pytest.raises(ValueError, match="multiples of 16"):
-        play(str(tiny_world_dir), headless=True, frames=2, size=(50, 48), out=tmp_path / "film")
+        play(str(tiny_world_dir), headless=True, frames=2, size=(50, 48), out=tmp_path / "other")
 
 
 def test_an_end_predicted_by_the_world_starts_it_anew(ending_world_dir: Path) -> None:
