@@ -45,7 +45,8 @@ class FrameStore:
     frames uint8 (N, H, W, 3), actions float32 (N, A), rewards float32 (N,), terminated and truncated bool (N,): rows
     starts[e] ... starts[e] + lengths[e] - 1 are episode e (both int64 (E,)); rows outside all episodes mean nothing.
     rewards[t], terminated[t] and truncated[t] came from the step with actions[t], which led to frames[t + 1].
-    size (height, width); fps frames a second; action: the action space as `worldsim.spec.space_to_json` gives it.
+    policy: the name of who played; size (height, width); fps frames a second; action: the action space as
+    `worldsim.spec.space_to_json` gives it.
     """
 
     directory: Path

@@ -84,11 +84,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear`, but no row's result depends on how many rows there are, which training does not ask for.
+    """`F.linear` of x (..., in), weight (out, in), bias (out,): no row's result depends on how many rows there are.
 
-    A lane must show the same frames alone and beside others. PyTorch's CPU kernels round differently below a dozen
-    rows, and for rows that do not lie one behind the other: so rows are laid so, and few are padded to 16. They sum
-    long rows in pieces that depend on how many rows there are: so the pieces are made here, always the same.
+    A lane must show the same frames alone and beside others. With gradients it is plain. PyTorch's
+    CPU kernels round differently below a dozen rows, and for rows that do not lie one behind the other: so rows are
+    laid so, and few are padded to 16. They sum long rows in pieces that depend on how many rows there are: so the
+    pieces are made here, always the same.
     """
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return F.linear(x, weight, bias)

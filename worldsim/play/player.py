@@ -57,10 +57,11 @@ class Rewind:
 
     def push(self, action: Any) -> None:
         """Remember the tick that `session.step(action)` has just made."""
-        if not self._session.can_rewind:
-            return
         number = self._ticks[-1].number + 1
         self._ticks.append(_Tick(number, action, self._session.steps, self._session.frame))
+        if not self._session.can_rewind:
+            self._ticks.popleft()  # the present is all there is
+            return
         if number - self._snapshots[-1][0] >= self._every:
             self._snapshots.append((number, self._session.snapshot()))
         while len(self._ticks) > self._length + 1:
@@ -129,8 +130,6 @@ class Player:
 
     def back(self) -> np.ndarray:
         """Show the frame of one tick earlier; where nothing (more) is remembered the picture stands still."""
-        if not self.session.can_rewind:
-            return self._show(self.frame)
         if self._back < len(self._rewind):
             self._back += 1
             self.ticks -= 1

@@ -58,7 +58,7 @@ def train(
     ValueError for an unknown recipe, an unfit checkpoint or recording; OSError when the disk is too small.
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
-    if init is not None:
+    if init is not None:  # its encoder is kept: nothing of the tokenizer is trained, or counts in `minutes`
         recipe = recipe.model_copy(update={"tokenizer_phases": []})
     if minutes is not None:
         recipe = _scaled(recipe, minutes)
@@ -79,7 +79,7 @@ def train(
 
     base = None if init is None else load(init, device="cpu", dtype="float32")
     store = _recording(recipe, out, data, show)
-    _check_lengths(recipe, store)
+    _check_recording(recipe, store)
     held = _held_out(recipe, store, out)
     _keep_to(store, out)
     tokenizer = _train_tokenizer(recipe, store, out, target, train_part, base)
@@ -118,8 +118,11 @@ def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> Fram
     return FrameStore.open(out / "frames")
 
 
-def _check_lengths(recipe: Recipe, store: FrameStore) -> None:
-    """ValueError if no episode is as long as the clips of some phase; one that ended counts as a frame longer."""
+def _check_recording(recipe: Recipe, store: FrameStore) -> None:
+    """ValueError if its frames have a size that no World has, or no episode is as long as the clips of some phase.
+
+    An episode that ended counts as a frame longer.
+    """
     check_size(store.size)
     longest = int(store.lengths.max()) + 1
     for number, phase in enumerate(recipe.dynamics_phases, 1):
