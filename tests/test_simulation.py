@@ -75,6 +75,17 @@ def test_so_do_those_of_the_world_that_ships(dtype: str) -> None:
     assert equal(alone, beside), "also from frames of the caller's"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_lane_without_words_does_not_hear_its_neighbours(tiny_world_dir: Path, dtype: torch.dtype) -> None:
+    world = worldsim.load(tiny_world_dir, dtype=dtype)
+    alone, beside = world.start(lanes=1, seed=5), world.start(lanes=2, seed=[5, 6])
+    beside.reset(np.array([False, True]), seeds=[7], prompt="a snowy plain at dusk")
+    for action in np.random.default_rng(0).uniform(-1, 1, (4, 1, world.spec.action_dim)):
+        alone.step(action)
+        beside.step(np.repeat(action, 2, 0))
+        assert torch.equal(alone.frames[0], beside.frames[0])
+
+
 def test_other_seeds_and_other_actions_give_other_frames(world: World) -> None:
     actions = some_actions(world, 3)
     frames = play(world.start(seed=7), actions)

@@ -162,9 +162,15 @@ def evaluate(
 
 @app.command
 def bench(
-    world: str = "blocks", /, *, frames: int = 100, device: Device = "auto", out: Path = Path("runs/bench.json")
+    world: str = "blocks",
+    /,
+    *,
+    frames: int = 100,
+    device: Device = "auto",
+    out: Path = Path("runs/bench.json"),
+    against: Path | None = None,
 ) -> None:
-    """Measure how fast this machine multiplies matrices, steps a World, and steps the block simulator.
+    """Measure how fast this machine multiplies matrices, steps and plays a World, and steps the block simulator.
 
     Example: `worldsim bench blocks --frames 200`
 
@@ -173,10 +179,11 @@ def bench(
         frames: How many frames each measurement of the World takes, after a warm-up.
         device: "auto" takes a CUDA device if there is one.
         out: JSON file for the figures.
+        against: Figures of an earlier run, to print how many times as fast each is now.
     """
     from worldsim.probes.bench import bench
 
-    bench(world, frames=frames, device=device, out=out)
+    bench(world, frames=frames, device=device, out=out, against=against)
 
 
 @app.command

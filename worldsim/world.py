@@ -22,6 +22,7 @@ from worldsim.files import write_atomically
 from worldsim.machine import fast_dtype, pick_device
 from worldsim.model import PATCH
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
+from worldsim.model.layers import Linear
 from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.spec import WorldSpec
 
@@ -146,8 +147,11 @@ class World:
     def to(self, device: torch.device | str, dtype: torch.dtype) -> World:
         """Move this World to a device and number format, in place; returns it. What `load` gave is shared: do not."""
         device = torch.device(device)
-        for module in (self.tokenizer, self.dynamics):
-            module.to(device, dtype).eval().requires_grad_(False)
+        for part in (self.tokenizer, self.dynamics):
+            part.to(device, dtype).eval().requires_grad_(False)
+            for layer in part.modules():
+                if isinstance(layer, Linear):
+                    layer.prepare()
         self.starts = Starts(
             self.starts.latents.to(device, dtype), self.starts.actions.to(device), self.starts.captions
         )

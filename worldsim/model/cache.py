@@ -38,8 +38,8 @@ class Cache:
 
         `count` stays: it moves on when all layers have written.
         """
+        lanes = torch.arange(len(self.count), device=self.count.device)
         for frame in range(keys.shape[3]):
-            slot = ((self.count + frame) % self.length)[:, None, None, None, None]
-            index = slot.expand(-1, keys.shape[1], keys.shape[2], 1, keys.shape[4])
-            self.keys[layer].scatter_(3, index, keys[:, :, :, frame : frame + 1])
-            self.values[layer].scatter_(3, index, values[:, :, :, frame : frame + 1])
+            slot = (self.count + frame) % self.length
+            self.keys[layer][lanes, :, :, slot] = keys[:, :, :, frame]
+            self.values[layer][lanes, :, :, slot] = values[:, :, :, frame]

@@ -25,11 +25,13 @@ from worldsim.model.layers import (
     PLACE_FEATURES,
     Linear,
     Projection,
+    RMSNorm,
     Rotation,
     attend,
     merge_heads,
     place_features,
-    rotate,
+    plain,
+    rms_norm,
     rotation_in_space,
     rotation_in_time,
 )
@@ -88,6 +90,13 @@ class Text:
         """The text with `function` applied to every tensor."""
         return Text([function(k) for k in self.keys], [function(v) for v in self.values], function(self.mask))
 
+    def shortened(self) -> Text:
+        """If there are no texts, only the key that every text has: attention to it alone gives the same, exactly."""
+        if plain(self.mask) or self.mask[:, 1:].any():
+            return self
+        keys, values = ([part[:, :, :1] for part in parts] for parts in (self.keys, self.values))
+        return Text(keys, values, self.mask[:, :1])
+
 
 def sinusoid(level: Tensor, channels: int) -> Tensor:
     """Fourier features (..., channels) of a number in [0, 1], in float32."""
@@ -123,7 +132,7 @@ class Conditioned(nn.Module):
 
 def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """RMS-normalise x (frames, tokens, channels), then scale and shift it per frame."""
-    return F.rms_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift
+    return torch.addcmul(shift, rms_norm(x), 1 + scale)
 
 
 class DynamicsBlock(nn.Module):
@@ -140,19 +149,18 @@ class DynamicsBlock(nn.Module):
         self.time = Projection(channels, heads, parts=3, normed=2) if in_time else None
         self.text_query = Projection(channels, heads, parts=1, normed=1) if to_text else None
         if in_time:
-            self.time_norm = nn.RMSNorm(channels, 1e-6)
+            self.time_norm = RMSNorm(channels)
             self.time_out = Linear(channels, channels, bias=False)
         if to_text:
-            self.text_norm = nn.RMSNorm(channels, 1e-6)
+            self.text_norm = RMSNorm(channels)
             self.text_keys = Projection(channels, heads, parts=2, normed=1)
             self.text_out = Linear(channels, channels, bias=False)
 
     def spatial(self, x: Tensor, previous: Tensor, rotation: Rotation, rotation_before: Rotation) -> Tensor:
         """x (frames, tokens + registers, channels) attends to itself and to the frame before (frames, tokens, c)."""
-        q, k, v = self.space(x)
-        k_before, v_before = self.before(previous)
-        keys = torch.cat([rotate(k, rotation), rotate(k_before, rotation_before)], 2)
-        attended = attend(rotate(q, rotation), keys, torch.cat([v, v_before], 2))
+        q, k, v = self.space(x, rotation)
+        k_before, v_before = self.before(previous, rotation_before)
+        attended = attend(q, torch.cat([k, k_before], 2), torch.cat([v, v_before], 2))
         return self.space_out(merge_heads(attended))
 
     def temporal(
@@ -163,17 +171,25 @@ class DynamicsBlock(nn.Module):
         batch = x.shape[0]
         # Contiguous also for one lane, where it could be a view: the product of a view rounds differently.
         x = rearrange(self.time_norm(x), "b t n c -> (b n) t c").contiguous()
-        q, k, v = (rearrange(part, "(b n) h t d -> b n h t d", b=batch) for part in self.time(x))
-        q, k = rotate(q, rotation), rotate(k, rotation)
-        keys, values = (k, v) if past is None else (torch.cat([past[0], k], 3), torch.cat([past[1], v], 3))
-        attended = attend(q.flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1), mask)
-        return rearrange(self.time_out(merge_heads(attended)), "(b n) t c -> b t n c", b=batch), k, v
+        q, k, v = self.time(x, rotation)
+        keys, values = k, v
+        if past is not None:
+            keys, values = (torch.cat([old.flatten(0, 1), new], 2) for old, new in zip(past, (k, v), strict=True))
+        looked = self.time_out(merge_heads(attend(q, keys, values, mask)))
+        k, v = (part.unflatten(0, (batch, -1)) for part in (k, v))
+        return rearrange(looked, "(b n) t c -> b t n c", b=batch), k, v
 
-    def attend_text(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """x (batch, time * tokens, channels) attends to the text's keys and values where mask (batch, length)."""
+    def attend_text(self, x: Tensor, time: int, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """x (batch * time, tokens, channels) attends to the text's keys and values where mask (batch, length).
+
+        (batch * time, 1, channels) if there is but one key: who listens makes no difference then.
+        """
         assert self.text_query is not None
-        (q,) = self.text_query(self.text_norm(x))
-        return self.text_out(merge_heads(attend(q, keys, values, mask[:, None, None])))
+        if keys.shape[2] == 1:
+            return self.text_out(merge_heads(values)).repeat_interleave(time, 0)
+        (q,) = self.text_query(rearrange(self.text_norm(x), "(b t) n c -> b (t n) c", t=time))
+        read = self.text_out(merge_heads(attend(q, keys, values, mask[:, None, None])))
+        return rearrange(read, "b (t n) c -> (b t) n c", t=time)
 
 
 class Dynamics(nn.Module):
@@ -285,9 +301,7 @@ class Dynamics(nn.Module):
             there = rearrange(has_previous, "b t -> (b t) 1 1")
             patches = rearrange(neighbourhood(previous.flatten(0, 1)), "f h w c -> f (h w) c")
             before = self.embed_before(patches)
-            before = torch.where(
-                there, before + self.before_mlp(F.rms_norm(before, before.shape[-1:], eps=1e-6)), self.no_before
-            )
+            before = torch.where(there, before + self.before_mlp(rms_norm(before)), self.no_before)
 
         action = torch.where(has_action[..., None], self.embed_action(actions), self.no_action)
         features = (sinusoid(level, 64), sinusoid(step, 64))
@@ -306,12 +320,13 @@ class Dynamics(nn.Module):
         rotation_before = (rotation[0][:tokens], rotation[1][:tokens])
         in_time, mask = self._time(batch, time, tokens + registers, x.device, causal, cache)
 
+        text = text.shortened()
         layer = text_layer = 0
         moved = flow = None
         for block in self.typed_blocks:
             scale1, shift1, gate1, scale2, shift2, gate2 = block.modulation(condition)
             attended = block.spatial(modulate(x, scale1, shift1), before, rotation, rotation_before)
-            x = x + (1 + gate1) * attended
+            x = torch.addcmul(x, attended, 1 + gate1)
             if block.time is not None:
                 past = None if cache is None else (cache.keys[layer], cache.values[layer])
                 looked, keys, values = block.temporal(
@@ -322,11 +337,9 @@ class Dynamics(nn.Module):
                     cache.remember(layer, keys[:, :, :, :remember], values[:, :, :, :remember])
                 layer += 1
             if block.text_query is not None:
-                flat_x = rearrange(x, "(b t) n c -> b (t n) c", b=batch)
-                read = block.attend_text(flat_x, text.keys[text_layer], text.values[text_layer], text.mask)
+                x = x + block.attend_text(x, time, text.keys[text_layer], text.values[text_layer], text.mask)
                 text_layer += 1
-                x = x + rearrange(read, "b (t n) c -> (b t) n c", t=time)
-            x = x + (1 + gate2) * block.mlp(modulate(x, scale2, shift2))
+            x = torch.addcmul(x, block.mlp(modulate(x, scale2, shift2)), 1 + gate2)
             if block.time is not None and moved is None:  # once it has looked back: speed shows in the past alone
                 moved, flow = self._move(x[:, :tokens], condition, previous, has_previous, seen)
                 # What cannot be known is made up, from noise, in frames that are made from noise alone; where things
@@ -361,7 +374,7 @@ class Dynamics(nn.Module):
         if previous is None or has_previous is None:
             return x.new_zeros(*x.shape[:2], self.config.latent_channels), None
         height, width = previous.shape[2:4]
-        tokens = F.rms_norm(x, x.shape[-1:], eps=1e-6)
+        tokens = rms_norm(x)
         flow = self.motion.flow(tokens, condition, height, width, seen)
         moved = self.motion.move(previous.flatten(0, 1), flow, self.motion.follows(tokens, height))
         moved = torch.where(rearrange(has_previous, "b t -> (b t) 1 1"), moved.flatten(1, 2), 0)
@@ -370,7 +383,7 @@ class Dynamics(nn.Module):
     def _time(
         self, batch: int, time: int, tokens: int, device: torch.device, causal: bool, cache: Cache | None
     ) -> tuple[Rotation, Tensor | None]:
-        """The rotation in time (broadcast over tokens and heads) and the mask for `time` new frames."""
+        """The rotation in time, which broadcasts over heads and tokens, and the mask for `time` new frames."""
         positions = torch.arange(time, device=device)
         head_dim = self.config.channels // self.config.heads
         mask = positions[None] <= positions[:, None] if causal else None
@@ -380,4 +393,5 @@ class Dynamics(nn.Module):
         cosine, sine = rotation_in_time(cache.count[:, None] + positions, head_dim)
         assert mask is not None, "a cache needs the causal mask"
         allowed = torch.cat([cache.visible(time), mask.expand(batch, -1, -1)], -1)
-        return (cosine[:, None, None], sine[:, None, None]), repeat(allowed, "b t l -> (b n) 1 t l", n=tokens)
+        cosine, sine, allowed = (repeat(part, "b t d -> (b n) 1 t d", n=tokens) for part in (cosine, sine, allowed))
+        return (cosine, sine), allowed

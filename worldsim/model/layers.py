@@ -5,11 +5,16 @@ Plain pre-norm transformer parts: RMSNorm (arXiv 1910.07467), QK-norm (arXiv 230
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+_EPSILON = 1e-6  # of RMSNorm
+_FEW = 4  # queries, for which attention is written out
 _PIECE = 256  # numbers of a row that are summed in one go, by measurement: AMX, one thread and two
 PLACE_FEATURES = 20  # of `place_features`: four waves both ways as cosine and sine, three products, a constant
 Rotation = tuple[Tensor, Tensor]  # cosines and sines, each (..., tokens, head_dim // 2) in float32
@@ -66,16 +71,52 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """Turn queries or keys (..., heads, tokens, head_dim) by a rotation that broadcasts over the leading axes."""
     cosine, sine = (part.to(x.dtype) for part in rotation)
     first, second = x.chunk(2, -1)
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
+    if plain(x):
+        return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
+    turned = torch.empty_like(x, memory_format=torch.contiguous_format)
+    torch.addcmul(first * cosine, second, sine, value=-1, out=turned[..., : first.shape[-1]])
+    torch.addcmul(first * sine, second, cosine, out=turned[..., first.shape[-1] :])
+    return turned
+
+
+def plain(x: Tensor) -> bool:
+    """Whether x is best computed with by plain operations: all but stepping on a CPU, which is measured and tuned."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu"
+
+
+def rms_norm(x: Tensor, gain: Tensor | None = None) -> Tensor:
+    """x (..., channels) divided by the root of its mean square, times a gain that broadcasts (RMSNorm).
+
+    While stepping in half of the passes over memory that `F.rms_norm` takes on a CPU.
+    """
+    if plain(x):
+        normed = F.rms_norm(x, x.shape[-1:], eps=_EPSILON)
+    else:
+        exact = torch.promote_types(x.dtype, torch.float32)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=exact)
+        normed = x * (length.square() / x.shape[-1] + _EPSILON).rsqrt().to(x.dtype)
+    return normed if gain is None else normed * gain
+
+
+class RMSNorm(nn.Module):
+    """`rms_norm` with a learned gain for each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_norm(x, self.weight)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention of queries (..., heads, tokens, head_dim); mask: bool, True where a key may be seen.
 
     With gradients it is written out: for the short sequences here the backward pass of PyTorch's fused attention took
-    three to ten times as long on a CPU, and a third of a training step.
+    three to ten times as long on a CPU, and a third of a training step. While stepping it is written out for few
+    queries, for which fused attention takes three times as long there.
     """
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() and (q.shape[-2] > _FEW or plain(q)):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if mask is not None:
@@ -86,37 +127,78 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear` of x (..., in), weight (out, in), bias (out,): no row's result depends on how many rows there are.
 
-    A lane must show the same frames alone and beside others. With gradients it is plain. PyTorch's
-    CPU kernels round differently below a dozen rows, and for rows that do not lie one behind the other: so rows are
-    laid so, and few are padded to 16. They sum long rows in pieces that depend on how many rows there are: so the
-    pieces are made here, always the same.
+    A lane must show the same frames alone and beside others. PyTorch's CPU kernels round differently below a dozen
+    rows, and for rows that do not lie one behind the other: so rows are laid so, and few are padded to 16. They sum
+    long rows in pieces that depend on how many rows there are: so the pieces are made here, always the same. In
+    training and on a GPU it is plain.
     """
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if plain(x):
         return F.linear(x, weight, bias)
     width = x.shape[-1]
     rows = x.numel() // width
     flat = x.reshape(rows, -1)
     if rows < 16:
         flat = F.pad(flat, (0, 0, 0, 16 - rows))
-    piece = _PIECE if x.device.type == "cpu" else width
-    out = F.linear(flat[:, :piece], weight[:, :piece], bias)
-    for first in range(piece, width, piece):
-        part = slice(first, first + piece)
+    out = F.linear(flat[:, :_PIECE], weight[:, :_PIECE], bias)
+    for first in range(_PIECE, width, _PIECE):
+        part = slice(first, first + _PIECE)
         out.addmm_(flat[:, part], weight[:, part].T)
     return out[:rows].unflatten(0, x.shape[:-1])
 
 
 class Linear(nn.Linear):
-    """A linear layer that computes by `linear`."""
+    """A linear layer that computes by `linear`; after `prepare` by what is twice as fast and promises the same."""
+
+    _prepared: Tensor | None = None
+
+    def prepare(self) -> None:
+        """Get ready to be stepped with the present weight, which must not be changed any more.
+
+        oneDNN wants weights in a layout of its own, which PyTorch makes anew in every call; here it is made once. Only
+        for bfloat16 on a CPU, if this machine's kernels for it keep the promise.
+        """
+        self._prepared = None
+        if self.weight.device.type == "cpu" and self.weight.dtype == torch.bfloat16 and _prepared_rows_are_alone():
+            self._prepared = _laid_out(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+        if self._prepared is None or plain(x) or self.weight.dtype != torch.bfloat16:  # moved since
+            return linear(x, self.weight, self.bias)
+        return torch.ops.mkldnn._linear_pointwise(x, self._prepared, self.bias, "none", [], "")
+
+    def __getstate__(self) -> dict[str, Any]:  # oneDNN's layout cannot be copied; a copy does without
+        return {key: value for key, value in super().__getstate__().items() if key != "_prepared"}
+
+
+def _laid_out(weight: Tensor) -> Tensor:
+    # For one row: the kernels for that layout sum a long row in one go, however many rows there are.
+    return torch.ops.mkldnn._reorder_linear_weight(weight.detach(), 1)
+
+
+@lru_cache
+def _prepared_rows_are_alone() -> bool:
+    """Whether the operations that PyTorch's compiler uses are there, and no row's result depends on the other rows."""
+    ops = torch.ops.mkldnn
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
+        return False
+    if not all(hasattr(ops, name) for name in ("_linear_pointwise", "_reorder_linear_weight")):
+        return False
+    if not ops._is_mkldnn_bf16_supported():
+        return False
+    numbers = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(1024, size, generator=numbers).bfloat16().T.contiguous() for size in (672, 256))
+    prepared = _laid_out(weight)
+    with torch.no_grad():
+        whole = ops._linear_pointwise(x, prepared, None, "none", [], "")
+        parts = [ops._linear_pointwise(part, prepared, None, "none", [], "") for part in x.split([1, 17, 42, 84, 528])]
+    return torch.equal(torch.cat(parts), whole)
 
 
 class Projection(nn.Module):
     """Tokens (batch, tokens, channels) to queries, keys or values (batch, heads, tokens, head_dim), as many as asked.
 
-    The first `normed` of them are RMS-normalised (QK-norm), so that attention logits stay bounded in bfloat16.
+    The first `normed` of them are RMS-normalised (QK-norm), so that attention logits stay bounded in bfloat16, and
+    turned by a rotation if one is given.
     """
 
     def __init__(self, channels: int, heads: int, parts: int, normed: int) -> None:
@@ -125,12 +207,12 @@ class Projection(nn.Module):
         self.linear = Linear(channels, parts * channels, bias=False)
         self.gains = nn.Parameter(torch.ones(normed, channels // heads))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, rotation: Rotation | None = None) -> list[Tensor]:
         projected = rearrange(self.linear(x), "b n (p h d) -> p b h n d", p=self.parts, h=self.heads)
-        out = []
-        for index, part in enumerate(projected.unbind(0)):
-            out.append(F.rms_norm(part, part.shape[-1:], self.gains[index], 1e-6) if index < self.normed else part)
-        return out
+        normed = rms_norm(projected[: self.normed], self.gains[:, None, None, None])
+        if rotation is not None:
+            normed = rotate(normed, rotation)
+        return [*normed.unbind(0), *projected[self.normed :].unbind(0)]
 
 
 class SelfAttention(nn.Module):
@@ -142,9 +224,7 @@ class SelfAttention(nn.Module):
         self.out = Linear(channels, channels, bias=False)
 
     def forward(self, x: Tensor, rotation: Rotation | None = None, mask: Tensor | None = None) -> Tensor:
-        q, k, v = self.qkv(x)
-        if rotation is not None:
-            q, k = rotate(q, rotation), rotate(k, rotation)
+        q, k, v = self.qkv(x, rotation)
         return self.out(merge_heads(attend(q, k, v, mask)))
 
 
@@ -162,7 +242,7 @@ class MLP(nn.Module):
         self.down = Linear(expansion * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.gelu(self.up(x), approximate="tanh"))
+        return self.down(F.gelu(self.up(x)))
 
 
 class Block(nn.Module):
@@ -170,7 +250,7 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.RMSNorm(channels, 1e-6), nn.RMSNorm(channels, 1e-6)
+        self.norm1, self.norm2 = RMSNorm(channels), RMSNorm(channels)
         self.attention = SelfAttention(channels, heads)
         self.mlp = MLP(channels)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from worldsim.model.layers import Block, rotation_in_time
+from worldsim.model.layers import Block, RMSNorm, rotation_in_time
 
 TEXT_LENGTH = 224  # bytes; longer text is cut (at a whole character)
 _PAD = 0
@@ -32,7 +32,7 @@ class TextEncoder(nn.Module):
         self.bytes = nn.Embedding(256, channels)
         self.nothing = nn.Parameter(torch.zeros(1, 1, channels))
         self.layers = nn.ModuleList(Block(channels, channels // head_dim) for _ in range(layers))
-        self.norm = nn.RMSNorm(channels, 1e-6)
+        self.norm = RMSNorm(channels)
 
     def forward(self, data: Tensor) -> tuple[Tensor, Tensor]:
         """Byte ids (batch, length) to vectors (batch, 1 + length, channels) and a bool mask (batch, 1 + length)."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from worldsim.model import PATCH
 from worldsim.model.discriminator import Discriminator
-from worldsim.model.layers import Block, Linear, linear, rotation_in_space
+from worldsim.model.layers import Block, Linear, RMSNorm, linear, rotation_in_space
 from worldsim.model.wasserstein import patch_distance
 
 _PIXELS = PATCH * PATCH * 3
@@ -80,7 +80,7 @@ class Tokenizer(nn.Module):
         self.wide = stack(wide, config.layers)
         self.split = Linear(wide, 4 * fine)
         self.fine = stack(fine, config.fine_layers)
-        self.to_pixels = nn.Sequential(nn.RMSNorm(fine, 1e-6), Linear(fine, _PIXELS // 4))
+        self.to_pixels = nn.Sequential(RMSNorm(fine), Linear(fine, _PIXELS // 4))
         for parameter in self.to_pixels[1].parameters():
             nn.init.zeros_(parameter)  # the untrained decoder is the linear one
 
