@@ -45,6 +45,7 @@ def test_figures_of_something_else_are_refused(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_operations_are_counted_whichever_kernel_runs(dtype: torch.dtype) -> None:
     layer = Linear(512, 32).to(dtype).requires_grad_(False)
+    layer.prepare()
     x = torch.randn(20, 512).to(dtype)
     many, few = torch.randn(1, 2, 6, 16).to(dtype), torch.randn(1, 2, 2, 16).to(dtype)
     with torch.no_grad():

@@ -122,8 +122,8 @@ def world_rate(world: World, *, lanes: int, steps: int | None, frames: int) -> R
 def _flops(work: Callable[[], Any]) -> float:
     """Floating point operations of the matrix products and attentions in `work`."""
 
-    def packed(x: Any, weight: Any, *_: Any, **__: Any) -> int:
-        return 2 * int(np.prod(x)) * int(weight[0])
+    def prepared(x: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+        return 2 * int(np.prod(x)) * int(out_shape[-1])
 
     def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
         return 2 * int(np.prod(query[:-1])) * int(key[-2]) * (int(query[-1]) + int(value[-1]))
@@ -136,7 +136,7 @@ def _flops(work: Callable[[], Any]) -> float:
         torch.ops.aten.addmm_: added,
     }
     if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        formulas[torch.ops.mkldnn._linear_pointwise] = packed
+        formulas[torch.ops.mkldnn._linear_pointwise] = prepared
     with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         work()
     return float(counter.get_total_flops())
