@@ -11,6 +11,8 @@ _LAZY = {
     "BallsSimEnv": "worldsim.envs.balls",
     "DiscreteActions": "worldsim.envs.wrappers",
     "MultiDiscreteActions": "worldsim.envs.wrappers",
+    "VectorDiscreteActions": "worldsim.envs.vector_wrappers",
+    "VectorMultiDiscreteActions": "worldsim.envs.vector_wrappers",
     "check_vector_env": "worldsim.envs.vector_checker",
 }
 
@@ -19,6 +21,8 @@ __all__ = [
     "BlocksSimEnv",
     "DiscreteActions",
     "MultiDiscreteActions",
+    "VectorDiscreteActions",
+    "VectorMultiDiscreteActions",
     "WorldEnv",
     "WorldVectorEnv",
     "check_vector_env",

@@ -1,7 +1,8 @@
 """Action wrappers for reinforcement learning in block worlds: one Discrete or one MultiDiscrete instead of the Dict.
 
 They work on every single environment with the Dict action space of BlocksSim, the simulator and learned Worlds alike,
-and as `wrappers=[...]` of `gym.make_vec` where that takes wrappers (for the simulator, not for a native vector class).
+and as `wrappers=[...]` of `gym.make_vec` where that takes wrappers (for the simulator, not for a native vector class:
+for vector environments of all kinds there is `worldsim.envs.vector_wrappers`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from gymnasium.utils import RecordConstructorArgs
 from worldsim.envs.blocks.blocks import HOTBAR, KEYS
 
 SLOTS = len(HOTBAR)
+_MU = 10.0  # of the mu-law of VPT's camera bins
+# KEYS stand in pairs that exclude each other: forward/back, left/right, jump/sneak, break/place.
+PAIRS = tuple(zip(KEYS[::2], KEYS[1::2], strict=True))
 
 # name: (keys held down, turn to the right, look down, slots further); the turns in units of `camera_degrees`.
 DISCRETE_ACTIONS: dict[str, tuple[tuple[str, ...], int, int, int]] = {
@@ -52,7 +56,7 @@ class DiscreteActions(gym.ActionWrapper[Any, Any, dict[str, Any]], RecordConstru
     is changed and begins at 0 after a reset; set ``slot`` after restoring a snapshot of the environment underneath.
 
     Args:
-        env: an environment with the Dict action space of worldsim/BlocksSim-v0; not a vector environment.
+        env: an environment with the Dict action space of worldsim/BlocksSim-v0; for vectors see `vector_wrappers`.
         camera_degrees: degrees of a turn, above 0 and at most the limit of the camera (10).
 
     Raises:
@@ -65,14 +69,11 @@ class DiscreteActions(gym.ActionWrapper[Any, Any, dict[str, Any]], RecordConstru
     """
 
     def __init__(self, env: gym.Env[Any, dict[str, Any]], camera_degrees: float = 5.0) -> None:
-        limit = _camera_limit(env, type(self).__name__)
-        if not 0 < camera_degrees <= limit:
-            raise ValueError(f"camera_degrees must be above 0 and at most {limit:g}, got {camera_degrees}")
+        self.camera_degrees = check_camera_degrees(_action_space(env), type(self).__name__, camera_degrees)
         RecordConstructorArgs.__init__(self, camera_degrees=camera_degrees)
         gym.ActionWrapper.__init__(self, env)
         self.names: tuple[str, ...] = tuple(DISCRETE_ACTIONS)
         self.action_space = spaces.Discrete(len(self.names))
-        self.camera_degrees = float(camera_degrees)
         self.slot = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -110,7 +111,7 @@ class MultiDiscreteActions(gym.ActionWrapper[Any, Any, dict[str, Any]], RecordCo
     degrees; for 11 bins and a limit of 10 these are 0, 0.62, 1.61, 3.22, 5.81, 10 to either side.
 
     Args:
-        env: an environment with the Dict action space of worldsim/BlocksSim-v0; not a vector environment.
+        env: an environment with the Dict action space of worldsim/BlocksSim-v0; for vectors see `vector_wrappers`.
         camera_bins: bins for yaw and for pitch, odd and at least 3.
 
     Raises:
@@ -122,30 +123,48 @@ class MultiDiscreteActions(gym.ActionWrapper[Any, Any, dict[str, Any]], RecordCo
     array([10.,  0.], dtype=float32)
     """
 
-    MU = 10.0
-
     def __init__(self, env: gym.Env[Any, dict[str, Any]], camera_bins: int = 11) -> None:
-        limit = _camera_limit(env, type(self).__name__)
-        if camera_bins < 3 or camera_bins % 2 == 0:
-            raise ValueError(f"camera_bins must be odd and at least 3, so that the middle one is 0; got {camera_bins}")
+        self.camera_values = camera_bin_values(_action_space(env), type(self).__name__, camera_bins)
         RecordConstructorArgs.__init__(self, camera_bins=camera_bins)
         gym.ActionWrapper.__init__(self, env)
-        self.action_space = spaces.MultiDiscrete([3, 3, 3, 3, SLOTS, camera_bins, camera_bins])
-        even = np.linspace(-1.0, 1.0, camera_bins)
-        self.camera_values = np.sign(even) * ((1.0 + self.MU) ** np.abs(even) - 1.0) / self.MU * limit
+        self.action_space = seven_choices(camera_bins)
 
     def action(self, action: Any) -> dict[str, Any]:
         """The Dict action for seven choices, int (7,)."""
         _check(self.action_space, action)
         *pairs, slot, yaw, pitch = (int(choice) for choice in action)
-        # KEYS stand in pairs that exclude each other: forward/back, left/right, jump/sneak, break/place.
-        keys = tuple(KEYS[2 * pair + choice - 1] for pair, choice in enumerate(pairs) if choice)
+        keys = tuple(pair[choice - 1] for pair, choice in zip(PAIRS, pairs, strict=True) if choice)
         return _dict_action(self.env.action_space, keys, slot, self.camera_values[yaw], self.camera_values[pitch])
 
 
-def _camera_limit(env: gym.Env[Any, Any], wrapper: str) -> float:
+def check_camera_degrees(space: Any, wrapper: str, degrees: float) -> float:
+    """The degrees of a turn if the camera of this action space can turn so far; for the errors of both wrappers."""
+    limit = _camera_limit(space, wrapper)
+    if not 0 < degrees <= limit:
+        raise ValueError(f"camera_degrees must be above 0 and at most {limit:g}, got {degrees}")
+    return float(degrees)
+
+
+def camera_bin_values(space: Any, wrapper: str, bins: int) -> np.ndarray:
+    """Degrees (bins,) of the bins of `MultiDiscreteActions` for the camera of this action space."""
+    limit = _camera_limit(space, wrapper)
+    if bins < 3 or bins % 2 == 0:
+        raise ValueError(f"camera_bins must be odd and at least 3, so that the middle one is 0; got {bins}")
+    even = np.linspace(-1.0, 1.0, bins)
+    return np.sign(even) * ((1.0 + _MU) ** np.abs(even) - 1.0) / _MU * limit
+
+
+def seven_choices(bins: int) -> spaces.MultiDiscrete:
+    """The action space of `MultiDiscreteActions`."""
+    return spaces.MultiDiscrete([*[3] * len(PAIRS), SLOTS, bins, bins])
+
+
+def _action_space(env: Any) -> Any:
+    return getattr(env, "action_space", None)
+
+
+def _camera_limit(space: Any, wrapper: str) -> float:
     """How far the camera turns a tick at most, in degrees; TypeError if the action space is not that of BlocksSim."""
-    space = getattr(env, "action_space", None)
     parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {}
     camera, hotbar = parts.pop("camera", None), parts.pop("hotbar", None)
     fits = (
