@@ -37,7 +37,7 @@ class _VectorActions(gym.vector.VectorActionWrapper[Any, Any, dict[str, np.ndarr
         self.action_space = batch_space(space, self.num_envs)
 
     def _read(self, actions: Any) -> np.ndarray:
-        actions = actions.cpu().numpy() if isinstance(actions, torch.Tensor) else np.asarray(actions)
+        actions = _to_numpy(actions)
         if not self.action_space.contains(actions):
             raise ValueError(f"actions {actions!r} are outside the action space {self.action_space}")
         return actions
@@ -70,7 +70,9 @@ class VectorDiscreteActions(_VectorActions):
     """
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any], camera_degrees: float = 5.0) -> None:
-        self.camera_degrees = check_camera_degrees(_single_space(env), type(self).__name__, camera_degrees)
+        self.camera_degrees = check_camera_degrees(
+            getattr(env, "single_action_space", None), type(self).__name__, camera_degrees
+        )
         super().__init__(env)
         self.names: tuple[str, ...] = tuple(DISCRETE_ACTIONS)
         self._take(spaces.Discrete(len(self.names)))
@@ -118,7 +120,9 @@ class VectorMultiDiscreteActions(_VectorActions):
     """
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any], camera_bins: int = 11) -> None:
-        self.camera_values = camera_bin_values(_single_space(env), type(self).__name__, camera_bins)
+        self.camera_values = camera_bin_values(
+            getattr(env, "single_action_space", None), type(self).__name__, camera_bins
+        )
         super().__init__(env)
         self._take(seven_choices(camera_bins))
 
@@ -131,8 +135,5 @@ class VectorMultiDiscreteActions(_VectorActions):
 
 
 def _to_numpy(values: Any) -> np.ndarray:
+    """Actions may be tensors, and so are the ends of lanes with output="torch"."""
     return values.cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-
-
-def _single_space(env: Any) -> Any:
-    return getattr(env, "single_action_space", None)

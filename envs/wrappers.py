@@ -69,7 +69,9 @@ class DiscreteActions(gym.ActionWrapper[Any, Any, dict[str, Any]], RecordConstru
     """
 
     def __init__(self, env: gym.Env[Any, dict[str, Any]], camera_degrees: float = 5.0) -> None:
-        self.camera_degrees = check_camera_degrees(_action_space(env), type(self).__name__, camera_degrees)
+        self.camera_degrees = check_camera_degrees(
+            getattr(env, "action_space", None), type(self).__name__, camera_degrees
+        )
         RecordConstructorArgs.__init__(self, camera_degrees=camera_degrees)
         gym.ActionWrapper.__init__(self, env)
         self.names: tuple[str, ...] = tuple(DISCRETE_ACTIONS)
@@ -124,7 +126,7 @@ class MultiDiscreteActions(gym.ActionWrapper[Any, Any, dict[str, Any]], RecordCo
     """
 
     def __init__(self, env: gym.Env[Any, dict[str, Any]], camera_bins: int = 11) -> None:
-        self.camera_values = camera_bin_values(_action_space(env), type(self).__name__, camera_bins)
+        self.camera_values = camera_bin_values(getattr(env, "action_space", None), type(self).__name__, camera_bins)
         RecordConstructorArgs.__init__(self, camera_bins=camera_bins)
         gym.ActionWrapper.__init__(self, env)
         self.action_space = seven_choices(camera_bins)
@@ -138,7 +140,10 @@ class MultiDiscreteActions(gym.ActionWrapper[Any, Any, dict[str, Any]], RecordCo
 
 
 def check_camera_degrees(space: Any, wrapper: str, degrees: float) -> float:
-    """The degrees of a turn if the camera of this action space can turn so far; for the errors of both wrappers."""
+    """The degrees of a turn; TypeError if the action space is not that of BlocksSim, ValueError if it turns less far.
+
+    wrapper: the name of the class that asks, for the message.
+    """
     limit = _camera_limit(space, wrapper)
     if not 0 < degrees <= limit:
         raise ValueError(f"camera_degrees must be above 0 and at most {limit:g}, got {degrees}")
@@ -146,7 +151,7 @@ def check_camera_degrees(space: Any, wrapper: str, degrees: float) -> float:
 
 
 def camera_bin_values(space: Any, wrapper: str, bins: int) -> np.ndarray:
-    """Degrees (bins,) of the bins of `MultiDiscreteActions` for the camera of this action space."""
+    """Degrees float64 (bins,) of the bins of `MultiDiscreteActions`; TypeError and ValueError as above."""
     limit = _camera_limit(space, wrapper)
     if bins < 3 or bins % 2 == 0:
         raise ValueError(f"camera_bins must be odd and at least 3, so that the middle one is 0; got {bins}")
@@ -157,10 +162,6 @@ def camera_bin_values(space: Any, wrapper: str, bins: int) -> np.ndarray:
 def seven_choices(bins: int) -> spaces.MultiDiscrete:
     """The action space of `MultiDiscreteActions`."""
     return spaces.MultiDiscrete([*[3] * len(PAIRS), SLOTS, bins, bins])
-
-
-def _action_space(env: Any) -> Any:
-    return getattr(env, "action_space", None)
 
 
 def _camera_limit(space: Any, wrapper: str) -> float:
