@@ -35,9 +35,11 @@ def tiny_spec() -> WorldSpec:
     )
 
 
-def random_world(spec: WorldSpec, end_logit: float) -> World:
+def random_world(spec: WorldSpec, end_logit: float, carries: bool = False) -> World:
     """A small World with random weights whose end head says `end_logit` of every frame, whatever it sees."""
-    tokenizer = TokenizerConfig(latent_channels=8, fine_channels=32, fine_layers=1, channels=32, layers=1, head_dim=16)
+    tokenizer = TokenizerConfig(
+        latent_channels=8, fine_channels=32, fine_layers=1, channels=32, layers=1, head_dim=16, carries=carries
+    )
     sizes = {"channels": 32, "heads": 2, "layers": 2, "time_every": 2, "text_every": 2, "condition_channels": 32}
     world = World.random(spec, tokenizer, **sizes, text_channels=64, text_layers=1)
     with torch.no_grad():
@@ -51,6 +53,14 @@ def tiny_world_dir(tiny_spec: WorldSpec, tmp_path_factory: pytest.TempPathFactor
     """Directory of a small World with random weights, which never ends an episode."""
     path = tmp_path_factory.mktemp("worlds") / "tiny"
     random_world(tiny_spec, end_logit=-9).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def carrying_world_dir(tiny_spec: WorldSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a small World that draws each frame also from the one before."""
+    path = tmp_path_factory.mktemp("worlds") / "carrying"
+    random_world(tiny_spec, end_logit=-9, carries=True).save(path)
     return path
 
 

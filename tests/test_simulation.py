@@ -1,5 +1,6 @@
 """Running Worlds: lanes are independent, snapshots are exact, starts come from where the caller says."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from worldsim.simulation import Simulation, lane_noise
 from worldsim.world import World
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
-def world(request: pytest.FixtureRequest, tiny_world_dir: Path) -> World:
-    return worldsim.load(tiny_world_dir, device="cpu", dtype=request.param)
+@pytest.fixture(scope="module", params=["float32", "bfloat16", "carrying, float32", "carrying, bfloat16"])
+def world(request: pytest.FixtureRequest, tiny_world_dir: Path, carrying_world_dir: Path) -> World:
+    carries, _, dtype = request.param.rpartition(", ")
+    return worldsim.load(carrying_world_dir if carries else tiny_world_dir, device="cpu", dtype=dtype)
 
 
 def some_actions(world: World, steps: int, seed: int = 0) -> np.ndarray:
@@ -108,8 +110,8 @@ def test_a_reset_lane_does_not_disturb_its_neighbours(world: World) -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(before=st.integers(0, 10), after=st.integers(1, 4), seed=st.integers(0, 2**40))
-def test_restore_is_exact_however_often(tiny_world_dir: Path, before: int, after: int, seed: int) -> None:
-    world = worldsim.load(tiny_world_dir, device="cpu", dtype="float32")
+def test_restore_is_exact_however_often(carrying_world_dir: Path, before: int, after: int, seed: int) -> None:
+    world = worldsim.load(carrying_world_dir, device="cpu", dtype="float32")
     actions = some_actions(world, before + after, seed=before)
     run = world.start(seed=seed)
     play(run, actions[:before])
@@ -165,6 +167,43 @@ def test_a_long_context_is_cut_to_what_the_world_remembers(world: World) -> None
     actions = some_actions(world, length + 4)
     cut = world.start(context=frames[4:], actions=actions[4:])
     assert equal(play(world.start(context=frames, actions=actions), actions[:2]), play(cut, actions[:2]))
+
+
+def test_a_world_that_carries_goes_on_from_the_very_frame_that_is_shown(carrying_world_dir: Path) -> None:
+    world = copy.deepcopy(worldsim.load(carrying_world_dir, device="cpu", dtype="float32"))
+    motion = world.dynamics.motion
+    with torch.no_grad():
+        for layer in (motion.whole, motion.parts, motion.follow):  # nothing moves
+            layer.weight.zero_()
+            layer.bias.zero_()
+    context = np.random.default_rng(0).integers(0, 256, (4, 32, 48, 3)).astype(np.uint8)
+    actions = some_actions(world, 5)
+    run = world.start(context=context, actions=actions[:3])
+    for action in actions[3:]:
+        before = run.frames
+        result = run.step(action[None])
+        assert torch.equal((255 * result.moved[..., :3]).round().byte(), before)
+        assert result.moved[..., 3].min() == 1, "all of it was in view"
+        kept = (result.frames == before).all(-1).float().mean()
+        assert 0.05 < kept < 0.95, "some is kept and some is drawn"
+        with torch.no_grad():
+            assert torch.equal(run.latents, world.tokenizer.encode(run.frames))
+
+
+def test_a_start_shows_the_frame_itself(world: World) -> None:
+    """Not what its latents tell of it; also from a single frame, and whatever the caller does with it afterwards."""
+    frames = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3)).astype(np.uint8)
+    for first in (0, 2):
+        context = frames[first:].copy()
+        run = world.start(lanes=2, context=context, actions=some_actions(world, 2 - first) if first < 2 else None)
+        context[:] = 0
+        assert np.array_equal(run.frames[1].numpy(), frames[2])
+        assert np.array_equal(run.context_frames()[0][-1].numpy(), frames[2])
+        assert len(run.context_frames()[0]) == 3 - first
+    stored = world.start(seed=3).frames[0]
+    assert any(torch.equal(stored, frame) for frame in world.starts.frames)
+    text = world.start(prompt="a tree")
+    assert torch.equal(text.context_frames()[0], text.frames)
 
 
 def test_other_sizes(world: World) -> None:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.model import PATCH
+from worldsim.model.motion import carried
 from worldsim.model.sampler import Memory, remember_context, sample_first, sample_next
 from worldsim.model.text import encode_bytes
 from worldsim.spec import check_size
@@ -27,11 +28,16 @@ FIRST_FRAME_STEPS = 16  # a frame made from text alone has nothing to lean on: i
 
 @dataclass
 class StepResult:
-    """What a step gave: frames uint8 (lanes, H, W, 3), rewards float32 (lanes,), ends bool (lanes,)."""
+    """What a step gave: frames uint8 (lanes, H, W, 3), rewards float32 (lanes,), ends bool (lanes,).
+
+    latents (lanes, h, w, C), moved (lanes, H, W, 4): what the frames were drawn from, see `Tokenizer.decode`.
+    """
 
     frames: Tensor
     rewards: Tensor
     ends: Tensor
+    latents: Tensor
+    moved: Tensor | None
 
 
 @dataclass
@@ -42,7 +48,7 @@ class Snapshot:
     seeds: list[int]
     draws: list[int]
     frames: Tensor
-    contexts: list[Tensor]
+    contexts: list[tuple[Tensor, Tensor]]
 
 
 def lane_noise(seed: int, draw: int, shape: tuple[int, ...]) -> Tensor:
@@ -84,7 +90,8 @@ class Simulation:
         self.seeds, self._draws = [0] * lanes, [0] * lanes
         self._memory = Memory.empty(world.dynamics, lanes, self._grid, world.spec.context_length)
         self.frames = torch.zeros(lanes, height, width, 3, dtype=torch.uint8, device=world.device)
-        self._contexts: list[Tensor] = [self._memory.latents[:0]] * lanes  # latents (T, h, w, C) that each started from
+        # What each lane started from: latents (T, h, w, C), and the last of them as it is shown, uint8 (H, W, 3).
+        self._contexts: list[tuple[Tensor, Tensor]] = [(self._memory.latents[:0], self.frames[0])] * lanes
         seeds = [int(seed) + lane for lane in range(lanes)] if isinstance(seed, int | np.integer) else list(seed)
         self.reset(seeds=seeds, prompt=prompt, context=context, actions=actions)
 
@@ -137,45 +144,49 @@ class Simulation:
             return self.frames
         memory = Memory.empty(self.world.dynamics, len(where), self._grid, self.world.spec.context_length)
         if context is not None:
-            latents, flat = self._encode_context(context, actions, len(where))
+            latents, flat, frames = self._encode_context(context, actions, len(where))
         elif prompt is None:
-            latents, flat = self._stored_starts(seeds)
-        else:
-            latents = memory.latents[:, None]
-            flat = memory.action[:, None][:, :0]
+            latents, flat, frames = self._stored_starts(seeds)
         memory.text = self.world.dynamics.encode_text(encode_bytes(texts, self.device))
-        noises = torch.stack([lane_noise(seed, 0, latents.shape[1:]) for seed in seeds]).to(latents)
         if prompt is not None:
-            sample_first(self.world.dynamics, memory, noises[:, 0], steps=FIRST_FRAME_STEPS)
+            noises = torch.stack([lane_noise(seed, 0, memory.latents.shape[1:]) for seed in seeds])
+            sample_first(self.world.dynamics, memory, noises.to(memory.latents), steps=FIRST_FRAME_STEPS)
+            frames = self._decode(memory.latents)
+            if self.world.tokenizer.config.carries:
+                memory.latents = self.world.tokenizer.encode(frames)
+            latents = memory.latents[:, None]
         else:
+            noises = torch.stack([lane_noise(seed, 0, latents.shape[1:]) for seed in seeds]).to(latents)
             scaled = self.world.spec.layout.scale(flat)
             remember_context(self.world.dynamics, memory, latents, scaled, noises, self.world.spec.context_noise)
-        frames = self._decode(memory.latents)
         self._memory.put(where, memory)
         self.frames = self.frames.clone()
         self.frames[where] = frames
         for row, (lane, seed) in enumerate(zip(where, seeds, strict=True)):
             self.seeds[lane], self._draws[lane] = int(seed), 1
-            self._contexts[lane] = memory.latents[row : row + 1] if prompt is not None else latents[row]
+            self._contexts[lane] = latents[row], frames[row]
         return self.frames
 
-    def _stored_starts(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The start contexts that the seeds draw: latents (lanes, T, h, w, C) and flat actions."""
-        starts = self.world.starts
+    def _stored_starts(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """The start contexts that the seeds draw: latents (lanes, T, h, w, C), flat actions, and the last frames."""
+        starts, tokenizer = self.world.starts, self.world.tokenizer
         picked = [int(np.random.default_rng(seed & MASK63).integers(len(starts))) for seed in seeds]
-        latents = starts.latents[picked]
+        latents, frames = starts.latents[picked], starts.frames[picked]
         if self.size != self.world.size:
             # Start contexts are stored as latents of the native size: look at them, scale the pictures, encode again.
-            pictures = self.world.tokenizer.decode(latents.flatten(0, 1)).clamp(0, 1).permute(0, 3, 1, 2).float()
+            pictures = torch.cat([tokenizer.decode(latents[:, :-1].flatten(0, 1)), frames.to(self.world.dtype) / 255])
+            pictures = pictures.clamp(0, 1).permute(0, 3, 1, 2).float()
             pictures = F.interpolate(pictures, self.size, mode="bilinear", antialias=True, align_corners=False)
-            scaled = self.world.tokenizer.encode(pictures.permute(0, 2, 3, 1).to(self.world.dtype))
-            latents = scaled.unflatten(0, latents.shape[:2])
-        return latents, starts.actions[picked]
+            frames = (255 * pictures[-len(seeds) :]).round().to(torch.uint8).permute(0, 2, 3, 1)
+            scaled = tokenizer.encode(pictures.permute(0, 2, 3, 1).to(self.world.dtype))
+            older, last = scaled[: -len(seeds)], scaled[-len(seeds) :, None]
+            latents = torch.cat([older.unflatten(0, (len(seeds), -1)), last], 1)
+        return latents, starts.actions[picked], frames
 
     def _encode_context(
         self, context: np.ndarray | Tensor, actions: np.ndarray | Tensor | None, lanes: int
-    ) -> tuple[Tensor, Tensor]:
-        """The caller's frames as latents (lanes, T, h, w, C) and flat actions (lanes, T - 1, A), checked."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The caller's frames as latents (lanes, T, h, w, C), flat actions (lanes, T - 1, A), and the last, checked."""
         frames = torch.as_tensor(context)
         height, width = self.size
         if frames.dtype != torch.uint8:
@@ -209,7 +220,7 @@ class Simulation:
         keep = min(time, self.world.spec.context_length + 1)  # the last of them is the present
         frames = frames[:, -keep:].to(self.device)
         latents = self.world.tokenizer.encode(frames.flatten(0, 1)).unflatten(0, (lanes, keep))
-        return latents, flat[:, time - keep :].to(self.device)
+        return latents, flat[:, time - keep :].to(self.device), frames[:, -1].clone()
 
     # Stepping
 
@@ -234,12 +245,16 @@ class Simulation:
         self._draws = [draw + 1 for draw in self._draws]
         noises[:, 0] *= self.world.spec.temperature
         scaled = self.world.spec.layout.scale(flat.to(self.device))
-        sample_next(
+        places = sample_next(
             self.world.dynamics, memory, scaled, noises[:, 0], noises[:, 1], steps=self.steps,
             shortcut=self.world.spec.shortcut, context_noise=self.world.spec.context_noise,
         )  # fmt: skip
-        self.frames = self._decode(memory.latents)
-        return StepResult(self.frames, memory.reward.clone(), memory.end > 0)
+        latents, tokenizer = memory.latents, self.world.tokenizer
+        moved = carried(self.frames, places) if tokenizer.config.carries else None
+        self.frames = tokenizer.decode_uint8(latents, moved)
+        if moved is not None:  # it goes on from what is shown
+            memory.latents = tokenizer.encode(self.frames)
+        return StepResult(self.frames, memory.reward.clone(), memory.end > 0, latents, moved)
 
     def policy_actions(self) -> Tensor:
         """What the World's own policy would do now: flat float32 (lanes, action_dim), drawn by the lanes' seeds."""
@@ -254,7 +269,11 @@ class Simulation:
 
     def context_frames(self, lanes: Sequence[int] | None = None) -> list[Tensor]:
         """For each of the lanes (default: all) the frames that it started from, uint8 (T, H, W, 3), oldest first."""
-        return [self._decode(self._contexts[lane]) for lane in (range(self.lanes) if lanes is None else lanes)]
+        contexts = self._contexts if lanes is None else [self._contexts[lane] for lane in lanes]
+        return [
+            torch.cat([self._decode(latents[:-1]), last[None]]) if len(latents) > 1 else last[None]
+            for latents, last in contexts
+        ]
 
     # Copying
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from worldsim.simulation import Simulation
 
 WORLDS = Path(__file__).parent / "worlds"
-FORMAT = 4  # 4: pixels follow the flow by a factor of their own
+FORMAT = 5  # 5: start contexts have their last frame as it was recorded
 _WEIGHTS, _SPEC = "weights.safetensors", "spec.json"
 
 
@@ -52,10 +52,14 @@ class WorldFile(BaseModel):
 
 @dataclass
 class Starts:
-    """Start contexts: latents (starts, time, h, w, C), flat actions (starts, time - 1, action_dim), captions."""
+    """Start contexts: latents (starts, time, h, w, C), flat actions (starts, time - 1, action_dim), captions.
+
+    frames: the last frame of each, uint8 (starts, H, W, 3), as it was recorded.
+    """
 
     latents: Tensor
     actions: Tensor
+    frames: Tensor
     captions: list[str]
 
     def __len__(self) -> int:
@@ -76,6 +80,11 @@ class World:
             raise ValueError(
                 f"the dynamics takes latents of {config.latent_channels} channels, "
                 f"the tokenizer makes {tokenizer.config.latent_channels}"
+            )
+        if starts.frames.shape != (len(starts), *spec.size, 3) or starts.frames.dtype != torch.uint8:
+            raise ValueError(
+                f"the start contexts need a uint8 frame of {spec.size} each, there are {starts.frames.dtype} "
+                f"{tuple(starts.frames.shape)} for {len(starts)}"
             )
         self.spec, self.tokenizer, self.dynamics, self.starts = spec, tokenizer, dynamics, starts
 
@@ -119,12 +128,16 @@ class World:
             nn.init.normal_(layer.weight, std=0.2)
         motion = dynamics.motion
         led = (motion.embed_seen,) if dynamics.config.sees_motion else ()
+        if tokens.config.carries:
+            nn.init.normal_(tokens.from_moved.weight, std=0.02)
+            nn.init.normal_(tokens.to_fit.weight)
         for layer in (motion.whole, motion.parts, motion.follow, *led):
             nn.init.normal_(layer.weight, std=0.02)  # some pixels; more would make chaos of what is noise already
         time = min(spec.context_length, 8)
         shape = (starts, time, spec.size[0] // PATCH, spec.size[1] // PATCH, channels)
         actions = torch.zeros(starts, time - 1, spec.action_dim)
-        world = cls(spec, tokens, dynamics, Starts(torch.randn(shape), actions, [""] * starts))
+        frames = torch.randint(0, 256, (starts, *spec.size, 3), dtype=torch.uint8)
+        world = cls(spec, tokens, dynamics, Starts(torch.randn(shape), actions, frames, [""] * starts))
         torch.random.set_rng_state(state)
         return world
 
@@ -135,7 +148,8 @@ class World:
         tensors |= {f"dynamics.{key}": value for key, value in self.dynamics.state_dict().items()}
         tensors |= {"starts.latents": self.starts.latents}
         tensors = {key: value.to(dtype) for key, value in tensors.items()} | {
-            "starts.actions": self.starts.actions.float()
+            "starts.actions": self.starts.actions.float(),
+            "starts.frames": self.starts.frames,
         }
         save_tensors(path / _WEIGHTS, tensors)
         file = WorldFile(
@@ -152,8 +166,9 @@ class World:
             for layer in part.modules():
                 if isinstance(layer, Linear):
                     layer.prepare()
+        starts = self.starts
         self.starts = Starts(
-            self.starts.latents.to(device, dtype), self.starts.actions.to(device), self.starts.captions
+            starts.latents.to(device, dtype), starts.actions.to(device), starts.frames.to(device), starts.captions
         )
         return self
 
@@ -232,7 +247,8 @@ def _load(path: Path, changed: int, device: torch.device, dtype: torch.dtype) ->
         _check_weights(path, part, module, weights)
         module.load_state_dict(weights, assign=True)
     try:
-        starts = Starts(tensors["starts.latents"], tensors["starts.actions"], file.start_captions)
+        latents, actions, frames = (tensors[f"starts.{name}"] for name in ("latents", "actions", "frames"))
+        starts = Starts(latents, actions, frames, file.start_captions)
     except KeyError as error:
         raise ValueError(f"{path / _WEIGHTS} lacks {error}: it holds no start contexts") from None
     return World(file.spec, tokenizer, dynamics, starts).to(device, dtype)

@@ -1,11 +1,13 @@
 """Clips for training: aligned with their actions, reaching the ends of episodes, never across two of them."""
 
+from types import SimpleNamespace
+
 import noise_env  # noqa: F401  (registers the environment)
 import numpy as np
 import pytest
 import torch
 
-from worldsim.data.batches import Captions, ahead, clip_batches, frame_batches, twice
+from worldsim.data.batches import Captions, ahead, clip_batches, frame_batches, moved_batches, twice
 from worldsim.data.record import record_store
 from worldsim.data.store import FrameStore
 
@@ -77,6 +79,8 @@ def test_clips_that_go_on_are_those_of_the_batch_before_a_frame_later(store: Fra
                 newest = batch["motion"][clip, -1].norm(dim=-1).mean() / store.size[0]
                 assert travelled == pytest.approx(float(before["travelled"][clip] + newest), rel=1e-5)
                 torch.testing.assert_close(batch["latents"][clip, :-1], before["latents"][clip, 1:])
+                row = int((store.frames == batch["before"][clip].numpy()).all((1, 2, 3)).argmax())
+                torch.testing.assert_close(batch["latents"][clip, -2], torch.from_numpy(latents[row]).float())
                 torch.testing.assert_close(batch["actions"][clip, :-1], before["actions"][clip, 1:])
         ages += batch["age"].tolist()
         before = batch
@@ -149,3 +153,26 @@ def test_batches_made_ahead_are_the_same() -> None:
     count = [{"n": torch.tensor(n)} for n in range(5)]
     made = ahead(iter(count))
     assert [int(next(made)["n"]) for _ in range(4)] == [0, 1, 2, 3]
+
+
+def test_half_of_the_frames_come_with_the_one_before_moved() -> None:
+    """Two episodes of a soft picture that slides by 3 pixels a frame, to the left; each another picture."""
+    torch.manual_seed(0)
+    wide = torch.nn.functional.interpolate(torch.rand(2, 3, 6, 20), (48, 160), mode="bicubic").clamp(0, 1)
+    wide = (255 * wide).byte().permute(0, 2, 3, 1).numpy()
+    frames = np.stack([picture[:, 3 * t : 3 * t + 64] for picture in wide for t in range(20)])
+    store = SimpleNamespace(frames=frames, starts=np.array([0, 20]), lengths=np.array([20, 20]))
+    batch = next(moved_batches(store, 24, CPU, seed=0))
+    assert batch["frames"].shape == (24, 48, 64, 3)
+    assert batch["moved"].shape == (24, 48, 64, 4)
+    assert batch["moved"].dtype == torch.uint8
+    assert not batch["moved"][:12].any()
+    assert not torch.equal(batch["frames"][:12], batch["frames"][12:])
+    true, moved = batch["frames"][12:].float(), batch["moved"][12:].float()
+    unmoved = np.abs(frames[1:20].astype(float) - frames[:19]).mean()
+    assert (moved[:, :, :56, :3] - true[:, :, :56]).abs().mean() < 0.3 * unmoved
+    assert (moved[:, :, :56, 3] == 255).float().mean() > 0.95
+    assert (moved[:, :, -2:, 3] == 0).float().mean() > 0.8, "what comes into view was not there before"
+    short = SimpleNamespace(frames=frames, starts=np.arange(40), lengths=np.ones(40, int))
+    with pytest.raises(ValueError, match="no episode has 2 frames"):
+        next(moved_batches(short, 4, CPU, seed=0))

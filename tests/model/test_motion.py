@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from worldsim.model.layers import place_features
-from worldsim.model.motion import POINTS, Motion
+from worldsim.model.motion import POINTS, Motion, carried, places_before
 from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 
 GRID = (3, 4)
@@ -34,23 +34,19 @@ def pictures(count: int) -> torch.Tensor:
     return ((waves + 1) * 127.5).byte().permute(0, 2, 3, 1)
 
 
-def all_follow(frames: int) -> torch.Tensor:
-    return torch.ones(frames, GRID[0] * 16, GRID[1] * 16, 1)
-
-
 def still(frames: int) -> torch.Tensor:
     return torch.zeros(frames, GRID[0] * POINTS, GRID[1] * POINTS, 2)
 
 
 def test_without_flow_nothing_changes(motion: Motion, tokenizer: Tokenizer) -> None:
     latents = tokenizer.encode(pictures(3))
-    torch.testing.assert_close(motion.move(latents, still(3), all_follow(3)), latents, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(motion.move(latents, places_before(still(3))), latents, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(16, 0), (0, -16), (-32, 16)])
 def test_a_flow_by_whole_tokens_is_a_shift_by_tokens(motion: Motion, tokenizer: Tokenizer, dx: int, dy: int) -> None:
     latents = tokenizer.encode(pictures(2))
-    moved = motion.move(latents, still(2) + torch.tensor([dx, dy]), all_follow(2))
+    moved = motion.move(latents, places_before(still(2) + torch.tensor([dx, dy])))
     for row in range(GRID[0]):
         for column in range(GRID[1]):
             source_row, source_column = row + dy // 16, column + dx // 16
@@ -62,18 +58,28 @@ def test_a_flow_by_whole_tokens_is_a_shift_by_tokens(motion: Motion, tokenizer: 
 def test_a_flow_by_pixels_shifts_the_picture_by_pixels(motion: Motion, tokenizer: Tokenizer) -> None:
     frames = pictures(4)
     right, below = 5, 3
-    moved = motion.move(tokenizer.encode(frames), still(4) + torch.tensor([right, below]), all_follow(4))
+    moved = motion.move(tokenizer.encode(frames), places_before(still(4) + torch.tensor([right, below])))
     shown = tokenizer.decode(moved)[:, : 48 - below, : 64 - right]
     expected = frames[:, below:, right:].float() / 255
     unmoved = (frames[:, : 48 - below, : 64 - right].float() / 255 - expected).square().mean()
     assert (shown - expected).square().mean() < 0.1 * unmoved
 
 
+def test_a_frame_is_carried_by_the_flow_and_what_was_out_of_view_is_marked() -> None:
+    frames = pictures(2)
+    moved = carried(frames, places_before(still(2) + torch.tensor([5.0, -3.0])))
+    assert moved.shape == (2, 48, 64, 4)
+    assert moved.dtype == torch.float32
+    torch.testing.assert_close(moved[:, 3:, :59, :3], frames[:, :45, 5:].float() / 255, atol=1e-4, rtol=0)
+    assert moved[:, 3:, :59, 3].min() == 1
+    assert moved[:, :3, :, 3].max() == moved[:, :, 59:, 3].max() == 0
+
+
 def test_pixels_that_do_not_follow_the_flow_stay(motion: Motion, tokenizer: Tokenizer) -> None:
     latents = tokenizer.encode(pictures(2))
-    follows = all_follow(2)
+    follows = torch.ones(2, 48, 64, 1)
     follows[:, 16:32, 16:32] = 0  # those of one token
-    moved = motion.move(latents, still(2) + torch.tensor([16, 0]), follows)
+    moved = motion.move(latents, places_before(still(2) + torch.tensor([16, 0]), follows))
     torch.testing.assert_close(moved[:, 1, 1], latents[:, 1, 1], atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(moved[:, 1, 2], latents[:, 1, 3], atol=1e-3, rtol=1e-3)
 
@@ -127,7 +133,7 @@ def test_the_flow_gets_gradients_through_both_its_parts(tokenizer: Tokenizer) ->
     latents = tokenizer.encode(pictures(2))
     tokens, condition = torch.randn(2, 12, 32), torch.randn(2, 16)
     flow = motion.flow(tokens, condition, *GRID)
-    motion.move(latents, flow, motion.follows(tokens, GRID[0])).square().sum().backward()
+    motion.move(latents, places_before(flow, motion.follows(tokens, GRID[0]))).square().sum().backward()
     for name, parameter in motion.named_parameters():
         drawing = name.startswith(("draw", "read"))  # stay exact inverses
         assert parameter.requires_grad == (parameter.grad is not None) == (not drawing), name

@@ -175,3 +175,44 @@ def test_an_error_that_all_tokens_have_in_common_counts(fitted: Tokenizer) -> No
         one, other = (float(fitted.loss(frames, mix)["loss"].detach()) for mix in mixes)
         added.append(other - one)
     assert added[1] > 5 * added[0]
+
+
+def carrying() -> Tokenizer:
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(SMALL.model_copy(update={"carries": True}))
+    tokenizer.fit(smooth_frames(200, 32, 48))
+    return tokenizer
+
+
+def test_what_has_moved_is_kept_exactly_where_it_was_in_view() -> None:
+    tokenizer = carrying()
+    frames, others = smooth_frames(3, 32, 48), smooth_frames(4, 32, 48)[:3]
+    moved = torch.cat([others / 255, torch.ones(3, 32, 48, 1)], -1)
+    moved[:, :, 20:, 3] = 0
+    latents = tokenizer.encode(frames)
+    shown, drawn = tokenizer.decode_uint8(latents, moved), tokenizer.decode_uint8(latents)
+    assert torch.equal(shown[:, :, :20], others[:, :, :20]), "untrained it keeps all there is"
+    assert torch.equal(shown[:, :, 20:], drawn[:, :, 20:])
+    assert psnr(drawn / 255, frames) > 25
+
+
+def test_it_learns_what_to_keep_and_what_to_draw() -> None:
+    """What has moved is right at the left, and of another picture at the right."""
+    tokenizer = carrying()
+    optimizer = torch.optim.Adam(tokenizer.parameters(), 3e-3)
+    frames = smooth_frames(64, 32, 48)
+    wrong = frames.roll(1, 0)
+    before = torch.cat(
+        [torch.where(torch.arange(48)[:, None] < 24, frames, wrong), torch.full_like(frames[..., :1], 255)], -1
+    )
+    for _ in range(60):
+        values = tokenizer.loss(frames, ReconstructionConfig(latent_noise=0.3), moved=before)
+        optimizer.zero_grad()
+        values["loss"].backward()
+        optimizer.step()
+    with torch.no_grad():
+        shown = tokenizer.decode(tokenizer.encode(frames), before / 255)
+    kept = (shown - before[..., :3] / 255).abs().amax(-1) == 0
+    assert kept[:, :, :16].float().mean() > 0.9
+    assert kept[:, :, 32:].float().mean() < 0.3
+    assert psnr(shown, frames) > psnr(before[..., :3] / 255, frames) + 6

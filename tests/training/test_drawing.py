@@ -12,7 +12,7 @@ import worldsim
 from worldsim.data.store import FrameStore
 from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
-from worldsim.training.drawing import LANES, ROUNDS, drawing_batches, make_frames
+from worldsim.training.drawing import LANES, ROUNDS, STEPS, drawing_batches, make_frames
 from worldsim.training.loop import Phase
 from worldsim.training.run import train
 
@@ -20,9 +20,13 @@ from worldsim.training.run import train
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
     still = Phase(minutes=0.01, batch=2, time=4)
-    return load_recipe("balls").model_copy(
-        update={"frames": 300, "starts": 2, "tokenizer_phases": [still], "dynamics_phases": [still]}
-    )
+    balls = load_recipe("balls")
+    return balls.model_copy(
+        update={
+            "frames": 300, "starts": 2, "tokenizer_phases": [still], "dynamics_phases": [still],
+            "tokenizer": balls.tokenizer.model_copy(update={"carries": True}),
+        }
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def test_made_frames_lie_beside_the_true_ones(run: Path, tmp_path: Path) -> None
     made = make_frames(world, store, tmp_path / "made.safetensors", seed=3, show=False)
     steps, count = made.rows.shape
     context = world.spec.context_length + 1
-    assert (steps, count) == (100 - context, LANES * ROUNDS)
+    assert (steps, count) == (min(STEPS, 100 - context), LANES * ROUNDS)
     assert made.latents.shape == (steps, count, 3, 3, 32)
     assert (made.rows[1:] == made.rows[:-1] + 1).all(), "a stretch is of one piece"
     assert made.travelled[0].min() >= 0
@@ -47,16 +51,21 @@ def test_made_frames_lie_beside_the_true_ones(run: Path, tmp_path: Path) -> None
     # The first step, taken by hand, of the first stretches.
     first = made.rows[0, :LANES, None].numpy() + np.arange(-context, 0)
     start = world.start(LANES, context=np.array(store.frames[first]), actions=np.array(store.actions[first[:, :-1]]))
-    start.step(np.array(store.actions[first[:, -1]]))
-    torch.testing.assert_close(start.latents.half(), made.latents[0, :LANES])
+    result = start.step(np.array(store.actions[first[:, -1]]))
+    torch.testing.assert_close(result.latents.half(), made.latents[0, :LANES])
+    assert made.moved.shape == (steps, count, 48, 48, 4)
+    torch.testing.assert_close(255 * result.moved, made.moved[0, :LANES].float(), atol=0.51, rtol=0)
 
     again = make_frames(world, store, tmp_path / "made.safetensors", seed=4, show=False)
     assert torch.equal(again.latents, made.latents), "what is there is kept"
     batch = next(drawing_batches(store, made, 9, torch.device("cpu"), seed=0))
-    assert batch["frames"].shape == (5, 48, 48, 3)
-    assert batch["truth"].shape == (4, 48, 48, 3)
-    assert batch["made"].shape == (4, 3, 3, 32)
-    assert batch["travelled"].shape == (4,)
+    assert batch["frames"].shape == (3, 48, 48, 3)
+    assert batch["truth"].shape == (6, 48, 48, 3)
+    assert batch["made"].shape == (6, 3, 3, 32)
+    assert batch["travelled"].shape == (6,)
+    assert batch["moved"].shape == (9, 48, 48, 4)
+    assert not batch["moved"][:3].any()
+    assert batch["moved"][3:, ..., 3].any()
 
 
 def test_the_decoder_learns_from_what_the_dynamics_makes_and_the_rest_stays(
@@ -65,14 +74,16 @@ def test_the_decoder_learns_from_what_the_dynamics_makes_and_the_rest_stays(
     before = worldsim.load(run / "world", device="cpu", dtype="float32")
     out = shutil.copytree(run, tmp_path / "run")
     more = Phase(minutes=0.02, batch=4, rate=1e-3, settings={"patches": 0.2})
-    after = worldsim.load(
-        train(recipe.model_copy(update={"decoder_phases": [more]}), out, show=False), device="cpu", dtype="float32"
-    )
+    twice = recipe.model_copy(update={"decoder_phases": [more, more]})
+    after = worldsim.load(train(twice, out, show=False), device="cpu", dtype="float32")
+    assert not list(out.glob("*made*")), "what was made is of no use any more, and large"
+    again = worldsim.load(train(twice, out, show=False), device="cpu", dtype="float32")
+    assert all(torch.equal(x, again.tokenizer.state_dict()[name]) for name, x in after.tokenizer.state_dict().items())
     for name, weights in after.dynamics.state_dict().items():
         assert torch.equal(weights, before.dynamics.state_dict()[name])
     ours, theirs = after.tokenizer.state_dict(), before.tokenizer.state_dict()
     changed = {name for name in ours if not torch.equal(ours[name], theirs[name])}
-    assert "to_pixels.1.weight" in changed
+    assert {"to_pixels.1.weight", "from_moved.weight", "to_fit.weight"} <= changed
     assert not changed & {"mean", "analysis", "synthesis"}, "what is encoded stays as it was"
 
 

@@ -12,9 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.data.store import FrameStore
+from worldsim.model.motion import carried, places_before
 from worldsim.model.optical_flow import optical_flow
 from worldsim.model.text import encode_bytes
 from worldsim.model.tokenizer import Tokenizer
@@ -43,6 +45,23 @@ def frame_batches(store: FrameStore, batch: int, device: torch.device, seed: int
     while True:
         picked = torch.from_numpy(np.sort(rng.choice(rows, batch)))
         yield {"frames": frames[picked.to(frames.device)].to(device)}
+
+
+def moved_batches(store: FrameStore, batch: int, device: torch.device, seed: int) -> Iterator[Batch]:
+    """The same with "moved", uint8 (batch, H, W, 4) in 255ths: half of the frames with the one before, moved.
+
+    By its optical flow; as `worldsim.model.motion.carried`, and 0 for the other half.
+    """
+    rng = np.random.default_rng([seed, 1])  # another than that of the frames without one before
+    later = np.setdiff1d(rows_of(store), store.starts)
+    if not len(later):
+        raise ValueError("no episode has 2 frames, which a tokenizer that carries learns from: record longer ones")
+    for still in frame_batches(store, batch - batch // 2, device, seed):
+        rows = np.sort(rng.choice(later, batch // 2))[:, None] + np.array([-1, 0])
+        pairs = torch.from_numpy(np.array(store.frames[rows]))
+        moved = carried(pairs[:, 0], places_before(motion_of(store, rows)[:, 1]))
+        moved = F.pad((255 * moved).round().to(torch.uint8), (0, 0) * 3 + (batch - batch // 2, 0))
+        yield {"frames": torch.cat([still["frames"], pairs[:, 1].to(device)]), "moved": moved.to(device)}
 
 
 def _readable(array: np.ndarray) -> np.ndarray:
@@ -77,7 +96,8 @@ def clip_batches(
     own: int = 0,
     own_depth: int = 1,
 ) -> Iterator[Batch]:
-    """Endless batches of random clips of `time` frames: the tensor arguments of `worldsim.model.forcing.dynamics_loss`.
+    """Endless batches of random clips of `time` frames: the tensor arguments of `worldsim.model.forcing.dynamics_loss`,
+    and with `own` "before", uint8 (own, H, W, 3), the last frame but one of those clips.
 
     latents float16 (N, h, w, C), row by row those of the store's frames. motion: with the optical flow of the frames,
     which `own` implies. own: so many clips, the first of a batch, are those of the batch before, a frame later; each
@@ -130,6 +150,7 @@ def clip_batches(
             travelled = np.where(age > 0, travelled + newest, 0)
             parts["age"] = torch.from_numpy(age.copy()).to(device)
             parts["travelled"] = torch.from_numpy(travelled).to(device)
+            parts["before"] = torch.from_numpy(np.array(store.frames[rows[:own, -2].numpy()])).to(device)
         yield {
             "latents": values[rows.to(values.device)].to(device).float(),
             "actions": actions[rows].to(device),

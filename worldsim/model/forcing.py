@@ -113,6 +113,7 @@ def dynamics_loss(
     age: Tensor | None = None,
     travelled: Tensor | None = None,
     made: Tensor | None = None,
+    places: Tensor | None = None,
     causal: bool = True,
 ) -> dict[str, Tensor]:
     """The training loss of a batch of clips; the entry "loss" is minimised, the others are for the log.
@@ -124,7 +125,8 @@ def dynamics_loss(
     or the model sees motion; seen: the same of the frames as they are shown, None = as motion.
     age: int64 (own,): the first clips of the batch are those of the batch before, one frame later, and this is how
     often that was so; travelled: float32 (own,), how long a way the picture has moved since then, in its heights, on
-    average over its points; made (own, time, h, w, C), float: what the model made of their frames, replaced in place.
+    average over its points; made (own, time, h, w, C), float: what the model made of their frames, replaced in place;
+    places (own, 16 h, 16 w, 2): where each pixel of the newest of them was looked up, written to.
     With the energy score every clip comes twice, the two side by side: they are told the same, of what there is in the
     recording, and differ in their noise, and in what was made of them before.
     """
@@ -226,6 +228,9 @@ def dynamics_loss(
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
     if made is not None and own:
         made.copy_(torch.cat([going[:, :-1], drawn[:own, -1:].to(going.dtype)], 1).detach())
+        if places is not None:
+            assert prediction.places is not None
+            places.copy_(prediction.places[:own, -1].detach())
     starts = (level > 0.99) & (step == 0) & known
     more: dict[str, Tensor] = {}
     asked = error

@@ -93,24 +93,41 @@ class Motion(nn.Module):
         change = rearrange(self.follow(tokens), "f (h w) (p q) -> f (h p) (w q) 1", h=height, p=PATCH)
         return 1 + change.float()
 
-    def move(self, latents: Tensor, flow: Tensor, follows: Tensor) -> Tensor:
-        """Latents (frames, h, w, C) looked up where the flow points; beyond the edge, at it.
-
-        flow (frames, 4 h, 4 w, 2) in pixels; follows (frames, 16 h, 16 w, 1): its factor for each pixel.
-        """
-        height, width = latents.shape[1:3]
+    def move(self, latents: Tensor, places: Tensor) -> Tensor:
+        """Latents (frames, h, w, C) drawn, looked up at places (frames, 16 h, 16 w, 2), and read."""
         with torch.no_grad():  # a gradient for the frame before would cost too much
-            drawn = rearrange(self.drawn(latents), "f h w c -> f c h w").contiguous()
-        # Bicubic, because what is looked up again and again would blur away. Places in float32, and from -1 to 1 across
-        # the picture, as grid_sample wants them.
-        extent = flow.new_tensor([PATCH * width / 2, PATCH * height / 2])
-        offset = rearrange(flow / extent, "f h w c -> f c h w")
-        offset = F.interpolate(offset, scale_factor=PATCH // POINTS, mode="bilinear", align_corners=False)
-        offset = rearrange(offset, "f c h w -> f h w c") * follows
-        place = offset + pixel_places(height * PATCH, width * PATCH, flow.device)
-        moved = F.grid_sample(drawn, place, mode="bicubic", padding_mode="border", align_corners=False)
-        patches = rearrange(moved, "f c (h p) (w q) -> f h w (p q c)", p=PATCH, q=PATCH)
+            drawn = self.drawn(latents)
+        patches = rearrange(looked_up(drawn, places), "f (h p) (w q) c -> f h w (p q c)", p=PATCH, q=PATCH)
         return self.read(patches.to(latents.dtype))
+
+
+def places_before(flow: Tensor, follows: Tensor | float = 1.0) -> Tensor:
+    """Where in the frame before each pixel is looked up, float32 (frames, H, W, 2), see `pixel_places`.
+
+    flow (frames, H / 4, W / 4, 2) in pixels; follows (frames, H, W, 1): its factor for each pixel.
+    """
+    side = PATCH // POINTS
+    height, width = side * flow.shape[1], side * flow.shape[2]
+    offset = rearrange(flow / flow.new_tensor([width / 2, height / 2]), "f h w c -> f c h w")
+    offset = F.interpolate(offset, scale_factor=side, mode="bilinear", align_corners=False)
+    return rearrange(offset, "f c h w -> f h w c") * follows + pixel_places(height, width, flow.device)
+
+
+def looked_up(pictures: Tensor, places: Tensor) -> Tensor:
+    """Pictures (frames, H, W, C) at places (frames, H, W, 2), see `pixel_places`; beyond the edge, at it."""
+    # Bicubic, because what is looked up again and again would blur away.
+    pictures = rearrange(pictures, "f h w c -> f c h w").contiguous()
+    found = F.grid_sample(pictures, places, mode="bicubic", padding_mode="border", align_corners=False)
+    return rearrange(found, "f c h w -> f h w c")
+
+
+def carried(frames: Tensor, places: Tensor) -> Tensor:
+    """The frames before, uint8 (lanes, H, W, 3), moved: float32 (lanes, H, W, 4), for `Tokenizer.decode`.
+
+    Colours in [0, 1]; the last channel is 1 where the place that is looked up was in view, and 0 where it was not.
+    """
+    there = (places.abs() <= 1).all(-1, keepdim=True)
+    return torch.cat([looked_up(frames.float() / 255, places).clamp(0, 1), there.float()], -1)
 
 
 def pixel_places(height: int, width: int, device: torch.device) -> Tensor:

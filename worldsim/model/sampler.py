@@ -217,8 +217,10 @@ def sample_next(
     steps: int,
     shortcut: bool = False,
     context_noise: float = 0.05,
-) -> None:
+) -> Tensor:
     """Add the frame that scaled actions (lanes, A) lead to, in place; gaussian, context_gaussian (lanes, h, w, C).
+
+    Returns where in the frame before each of its pixels was looked up, (lanes, 16 h, 16 w, 2), from -1 to 1 across it.
 
     The first pass sees two frames, the present one at `context_noise` (whose keys and values go into the cache) and
     the new one at full noise; later passes see only the new one.
@@ -253,9 +255,14 @@ def sample_next(
             cache=memory.cache,
             remember=1,
         )
-        return Prediction(both.latents[:, 1:], both.reward[:, 1:], both.end[:, 1:], both.policy[:, 1:])
+        assert both.places is not None, "there is a frame before"
+        return Prediction(
+            both.latents[:, 1:], both.reward[:, 1:], both.end[:, 1:], both.policy[:, 1:], places=both.places[:, 1:]
+        )
 
     latents, prediction = denoise(predict, gaussian[:, None], cap, steps, shortcut)
+    assert prediction.places is not None, "there is a frame before"
     memory.previous, memory.latents, memory.motion = memory.latents, latents[:, 0], motion
     memory.action, memory.has_action, memory.has_previous = actions, yes, yes.clone()
     memory.set_heads(prediction)
+    return prediction.places[:, -1]

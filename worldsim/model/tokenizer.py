@@ -1,5 +1,7 @@
 """The tokenizer: frames <-> latents, 16x smaller in height and width, one frame at a time.
 
+One that carries draws a frame from its latents and from the frame before, moved to where its things are now.
+
 Encoding is linear: the leading principal components of 16x16 patches, found in closed form. Decoding starts from their
 linear inverse, to which a small vision transformer adds what the components lack (edges, texture, seams).
 
@@ -19,13 +21,16 @@ from torch import Tensor, nn
 
 from worldsim.model import PATCH
 from worldsim.model.discriminator import Discriminator
-from worldsim.model.layers import Block, Linear, RMSNorm, linear, rotation_in_space
+from worldsim.model.layers import Block, Linear, RMSNorm, linear, rms_norm, rotation_in_space
 from worldsim.model.wasserstein import patch_distance
 
 _PIXELS = PATCH * PATCH * 3
 # Heights that the picture moves until the error of a frame that a dynamics made, and its patches, count half: what is
 # detailed stays so for longer than it stays where it was.
 _ERROR_FADE, _PATCHES_FADE = 0.25, 1.0
+_FIT_WEIGHT = 0.01  # of the loss of whether what has moved fits
+# So much farther from the truth may be what has moved, and be kept: what is drawn anew fades to a mean.
+_MARGIN, _FACTOR = 0.03, 1.5
 
 
 class TokenizerConfig(BaseModel):
@@ -39,6 +44,7 @@ class TokenizerConfig(BaseModel):
     fine_channels: int = 128  # width of its layers over 8-pixel patches
     fine_layers: int = 2
     head_dim: int = 64
+    carries: bool = Field(default=False, description="draws a frame also from the one before, once that has been moved")
 
 
 class ReconstructionConfig(BaseModel):
@@ -83,6 +89,12 @@ class Tokenizer(nn.Module):
         self.to_pixels = nn.Sequential(RMSNorm(fine), Linear(fine, _PIXELS // 4))
         for parameter in self.to_pixels[1].parameters():
             nn.init.zeros_(parameter)  # the untrained decoder is the linear one
+        if config.carries:
+            self.from_moved = Linear(_PIXELS // 4, fine)
+            self.to_fit = Linear(fine, _PIXELS // 12)
+            for layer, bias in ((self.from_moved, 0.0), (self.to_fit, 1.0)):  # at first all that is in view is kept
+                nn.init.zeros_(layer.weight)
+                nn.init.constant_(layer.bias, bias)
 
     @torch.no_grad()
     def fit(self, frames: Tensor) -> None:
@@ -110,21 +122,44 @@ class Tokenizer(nn.Module):
         latents = linear(_patches(values) - self.mean, self.analysis.T)
         return rearrange(latents, "b (h w) c -> b h w c", h=frames.shape[1] // PATCH)
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Latents (batch, h, w, C) to frames (batch, 16 h, 16 w, 3), float, about [0, 1], not clipped."""
+    def decode(self, latents: Tensor, moved: Tensor | None = None) -> Tensor:
+        """Latents (batch, h, w, C) to frames (batch, 16 h, 16 w, 3), float, about [0, 1], not clipped.
+
+        moved (batch, 16 h, 16 w, 4): the frame before, moved, see `worldsim.model.motion.carried`; for a tokenizer that
+        carries. Each pixel then is what has moved there or what is drawn anew, as the network decides: what stays in
+        view need not go through the latents, which would blur it a little in every frame. (As video codecs do; SAVP,
+        arXiv 1804.01523, takes a mean, and frame after frame means of what does not quite fit are a blur.)
+        """
+        assert moved is None or self.config.carries, "this tokenizer does not carry"
+        drawn, fits = self._draw(latents, moved)
+        if moved is None or fits is None:
+            return drawn
+        return torch.where(fits > 0, moved[..., :3], drawn)
+
+    def _draw(self, latents: Tensor, moved: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Frames drawn anew, about [0, 1], and whether instead what has moved there fits, a logit a pixel."""
         height, width = latents.shape[1:3]
         flat = rearrange(latents, "b h w c -> b (h w) c")
         base = linear(flat, self.synthesis.T, self.mean)
         base = rearrange(base, "b (h w) (p q c) -> b (h p) (w q) c", h=height, p=PATCH, q=PATCH)
         x = self._blocks(self.wide, self.from_latent(flat), height, width)
         x = rearrange(self.split(x), "b (h w) (p q c) -> b (h p w q) c", h=height, p=2, q=2)
-        x = self.to_pixels(self._blocks(self.fine, x, 2 * height, 2 * width))
-        detail = rearrange(x, "b (h w) (p q c) -> b (h p) (w q) c", h=2 * height, p=8, q=8, c=3)
-        return (base + detail + 1) / 2
+        if self.config.carries:
+            moved = base.new_zeros(*base.shape[:3], 4) if moved is None else moved
+            there = moved[..., 3:] > 0
+            before = torch.where(there, 2 * moved[..., :3].to(base.dtype) - 1, base)
+            x = x + self.from_moved(rearrange(before, "b (h p) (w q) c -> b (h w) (p q c)", p=8, q=8))
+        x = self._blocks(self.fine, x, 2 * height, 2 * width)
+        detail = rearrange(self.to_pixels(x), "b (h w) (p q c) -> b (h p) (w q) c", h=2 * height, p=8, q=8, c=3)
+        drawn = (base + detail + 1) / 2
+        if not self.config.carries:
+            return drawn, None
+        fits = rearrange(self.to_fit(rms_norm(x)), "b (h w) (p q) -> b (h p) (w q) 1", h=2 * height, p=8, q=8)
+        return drawn, torch.where(there, fits, -1.0)
 
-    def decode_uint8(self, latents: Tensor) -> Tensor:
+    def decode_uint8(self, latents: Tensor, moved: Tensor | None = None) -> Tensor:
         """Like `decode`, but uint8 (batch, 16 h, 16 w, 3)."""
-        return (self.decode(latents).float().clamp(0, 1) * 255).round().to(torch.uint8)
+        return (self.decode(latents, moved).float().clamp(0, 1) * 255).round().to(torch.uint8)
 
     def loss(
         self,
@@ -134,15 +169,19 @@ class Tokenizer(nn.Module):
         made: Tensor | None = None,
         truth: Tensor | None = None,
         travelled: Tensor | None = None,
+        moved: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Reconstruction loss of frames (batch, H, W, 3) uint8; the entry "loss" is minimised.
 
         Noise and blur teach the decoder to forgive what a dynamics does. The L1 error of the pictures' gradients keeps
         edges sharp; the patches, and the discriminator, needed if `adversarial` is above 0, ask for textures; the loss
         of the discriminator is part of "loss". The entry "psnr" is that of `frames`, in dB.
+        Of a tokenizer that carries, errors and edges are of what is drawn anew; patches and the discriminator look at
+        what is shown.
         made (more, h, w, C): latents that a dynamics made, to be drawn too; truth (more, H, W, 3) uint8: what they are
         to be; travelled (more,): how far the picture has moved on the way, in heights. The further, the less counts the
         distance from the truth, which would ask for a blur there, and further on how detailed it is.
+        moved (batch + more, H, W, 4) uint8, in 255ths: the frame before each, as for `decode`; 0 where there is none.
         """
         target = frames.float() / 255
         shown = target
@@ -157,11 +196,19 @@ class Tokenizer(nn.Module):
             assert travelled is not None, "how far have the made frames come?"
             latents, target = torch.cat([latents, made]), torch.cat([target, truth.float() / 255])
             away = torch.cat([away, travelled])
-        output = self.decode(latents).float()
+        before = None if moved is None else moved.float() / 255
+        drawn, fits = self._draw(latents, before)
+        output = drawn.float()
         squared = (output - target).square().mean((1, 2, 3))
         edges = sum((output.diff(dim=axis) - target.diff(dim=axis)).abs().mean((1, 2, 3)) for axis in (1, 2))
         loss = (torch.exp2(-away / _ERROR_FADE) * (squared + 0.05 * edges)).mean()
         values = {"psnr": -10 * squared[: len(frames)].mean().log10()}
+        if before is not None and fits is not None:
+            right = _nearer(before[..., :3], output, target)
+            unsure = F.binary_cross_entropy_with_logits(fits.float(), right, reduction="none") * before[..., 3:]
+            loss = loss + _FIT_WEIGHT * (torch.exp2(-away / _ERROR_FADE) * unsure.mean((1, 2, 3))).mean()
+            values |= {"unsure": unsure.mean(), "kept": (fits > 0).float().mean()}
+            output = torch.where(fits > 0, before[..., :3], output)
         if config.patches:
             distance = patch_distance(output, target)
             loss = loss + config.patches * (torch.exp2(-away / _PATCHES_FADE) * distance).mean()
@@ -177,6 +224,25 @@ class Tokenizer(nn.Module):
             loss = loss + config.adversarial * generator + judge
             values |= {"generator": generator, "discriminator": judge}
         return {"loss": loss} | {key: value.detach() for key, value in values.items()}
+
+
+@torch.compiler.disable
+@torch.no_grad()
+def _nearer(moved: Tensor, drawn: Tensor, truth: Tensor) -> Tensor:
+    """Where what has moved is nearer to the truth than what is drawn, or nearly as near: 1.0 or 0.0, (batch, H, W, 1).
+
+    As one sees it: means over neighbours, near and far, are compared, for what is sharp and half a pixel off is better
+    than a blur.
+    """
+
+    def away(pictures: Tensor) -> Tensor:
+        error = rearrange(pictures - truth, "b h w c -> b c h w")
+        far = F.avg_pool2d(error, 4)
+        far = F.interpolate(F.avg_pool2d(far, 3, 1, 1), scale_factor=4, mode="bilinear")
+        near = F.avg_pool2d(error, 3, 1, 1)
+        return rearrange((near.abs() + far.abs()).mean(1, keepdim=True), "b c h w -> b h w c")
+
+    return (away(moved) < _FACTOR * away(drawn) + _MARGIN).float()
 
 
 def blurred(pictures: Tensor, deviation: Tensor) -> Tensor:

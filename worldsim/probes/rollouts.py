@@ -23,7 +23,7 @@ class Rollouts:
     """Frames of a World, uint8 (lanes, T, H, W, 3).
 
     acted: by the true actions; idled: by idle ones, T = STEPS + 1. Entry t is t steps after the context, entry 0 the
-    last frame of the context as the World sees it. next_acted, next_idled, T = POSITIONS: one step from the true frame;
+    last frame of the context. next_acted, next_idled, T = POSITIONS: one step from the true frame;
     entry t is t + 1 steps after the context. next_coded: the truth of these through the tokenizer and back.
     """
 
@@ -52,6 +52,7 @@ def roll(world: World, truth: Stretch, tick: Callable[[int], Any]) -> Rollouts:
         # The next step starts from what was true, not from what the World has made of it.
         corrected = run.snapshot()
         corrected.memory.latents = _encode(world, truth.after(step))
+        corrected.frames = torch.from_numpy(truth.after(step)).to(world.device)
         run.restore(corrected)
         next_coded.append(_decode(world, corrected.memory.latents))
     return Rollouts(*(np.stack(part, 1) for part in (acted, idled, next_acted, next_idled, next_coded)))
@@ -71,7 +72,7 @@ def frames_made(steps: int) -> int:
 
 
 def coded(world: World, frames: np.ndarray) -> np.ndarray:
-    """Frames uint8 (lanes, H, W, 3) through the tokenizer and back: the best that any prediction can look."""
+    """Frames uint8 (lanes, H, W, 3) through the tokenizer and back: the best that latents alone can tell."""
     return _decode(world, _encode(world, frames))
 
 

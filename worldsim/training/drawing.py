@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,9 +23,9 @@ from worldsim.data.store import FrameStore
 from worldsim.files import clear_leftovers
 from worldsim.world import World
 
-STEPS = 200
+STEPS = 64
 LANES = 16  # that are stepped together
-ROUNDS = 6  # so often
+ROUNDS = 16  # so often
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,18 @@ class Made:
     """Frames that a World made, in the order of their steps from the truth: (steps, count, ...).
 
     latents float16 (steps, count, h, w, C); rows int64 (steps, count): the true frames' rows in the store; travelled
-    float32 (steps, count): how long a way the picture has moved since the World was last shown the truth, in heights.
+    float32 (steps, count): how long a way the picture has moved since the World was last shown the truth, in heights;
+    moved uint8 (steps, count, H, W, 4): the frame before, moved, in 255ths, if the tokenizer carries.
     """
 
     latents: Tensor
     rows: Tensor
     travelled: Tensor
+    moved: Tensor | None = None
 
 
 def make_frames(world: World, store: FrameStore, path: Path, *, seed: int, show: bool) -> Made:
-    """Let the World go on alone from moments of the recording, 200 steps or as many as most episodes have.
+    """Let the World go on alone from moments of the recording, 64 steps or as many as most episodes have.
 
     Kept in `path`; if that is there already, it is only read. Some episode must be longer than the World's context.
     """
@@ -68,30 +71,35 @@ def _go_on(world: World, store: FrameStore, first: np.ndarray, steps: int, seed:
     actions = np.array(store.actions[rows[:-1]])
     shown = np.array(store.frames[rows[:context]])
     run = world.start(len(first), seed, context=shown.swapaxes(0, 1), actions=actions[: context - 1].swapaxes(0, 1))
-    latents = []
+    latents, moved = [], []
     for taken in actions[context - 1 :]:
-        run.step(taken)
-        latents.append(run.latents.half().cpu())
+        result = run.step(taken)
+        latents.append(result.latents.half().cpu())
+        if result.moved is not None:
+            moved.append((255 * result.moved).round().to(torch.uint8).cpu())
         bar.update(len(first))
     after = rows[context - 1 :]
-    moved = motion_of(store, after.T)[:, 1:].norm(dim=-1).mean((2, 3)) / store.size[0]
-    return {"latents": torch.stack(latents), "rows": torch.from_numpy(after[1:]), "travelled": moved.cumsum(1).T}
+    path = motion_of(store, after.T)[:, 1:].norm(dim=-1).mean((2, 3)) / store.size[0]
+    made = {"latents": torch.stack(latents), "rows": torch.from_numpy(after[1:]), "travelled": path.cumsum(1).T}
+    return made | ({"moved": torch.stack(moved)} if moved else {})
 
 
 def drawing_batches(store: FrameStore, made: Made, batch: int, device: torch.device, seed: int) -> Iterator[Batch]:
-    """Endless batches for `Tokenizer.loss`: half recorded frames, half of what was made beside what is true.
+    """Endless batches for `Tokenizer.loss`: a quarter recorded frames, the rest what was made beside what is true.
 
     The logarithm of the steps from the truth is uniform: what is near is seen most, and what is far at all.
     """
     rng = np.random.default_rng(seed)
     steps, count = made.rows.shape
-    frames = frame_batches(store, batch - batch // 2, device, seed)
-    while True:
-        step = np.exp(rng.uniform(0, np.log(steps + 1), batch // 2)).astype(int).clip(1, steps) - 1
-        picked = step, rng.integers(0, count, batch // 2)
-        truth = np.array(store.frames[made.rows[picked].numpy()])
-        yield next(frames) | {
-            "made": made.latents[picked].to(device).float(),
-            "truth": torch.from_numpy(truth).to(device),
-            "travelled": made.travelled[picked].to(device),
+    of_made = 3 * batch // 4
+    for recorded in frame_batches(store, batch - of_made, device, seed):
+        step = np.exp(rng.uniform(0, np.log(steps + 1), of_made)).astype(int).clip(1, steps) - 1
+        picked = step, rng.integers(0, count, of_made)
+        parts = {
+            "made": made.latents[picked].float(),
+            "truth": torch.from_numpy(np.array(store.frames[made.rows[picked].numpy()])),
+            "travelled": made.travelled[picked],
         }
+        if made.moved is not None:  # nothing has moved to where the recorded frames are
+            parts["moved"] = F.pad(made.moved[picked], (0, 0) * 3 + (batch - of_made, 0))
+        yield recorded | {name: part.to(device) for name, part in parts.items()}

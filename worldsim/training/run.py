@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from worldsim.checkpoint import load_tensors, save_tensors
-from worldsim.data.batches import Batch, ahead, clip_batches, encode_store, frame_batches, twice
+from worldsim.data.batches import Batch, ahead, clip_batches, encode_store, frame_batches, moved_batches, twice
 from worldsim.data.episodes import env_facts
 from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
@@ -27,6 +27,7 @@ from worldsim.machine import pick_device
 from worldsim.model.discriminator import Discriminator
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, dynamics_loss
+from worldsim.model.motion import carried
 from worldsim.model.sampler import flow_between
 from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer
 from worldsim.recipes import load_recipe
@@ -66,6 +67,8 @@ def train(
         ReconstructionConfig(**phase.settings)
     for phase in recipe.dynamics_phases:
         _forcing(recipe, phase)
+    if recipe.tokenizer.carries and any(phase.batch < 2 for phase in recipe.tokenizer_phases):
+        raise ValueError("a tokenizer that carries learns from frames with and without one before: batch at least 2")
     if any(ReconstructionConfig(**phase.settings).adversarial for phase in recipe.decoder_phases):
         raise ValueError("decoder_phases have no discriminator: leave out adversarial")
     out = Path(out)
@@ -78,6 +81,10 @@ def train(
     )  # fmt: skip
 
     base = None if init is None else load(init, device="cpu", dtype="float32")
+    if base is not None and base.tokenizer.config.carries != recipe.tokenizer.carries:
+        # How frames are drawn is the World's affair, not the recipe's: its decoder is kept.
+        carries = {"carries": base.tokenizer.config.carries}
+        recipe = recipe.model_copy(update={"tokenizer": recipe.tokenizer.model_copy(update=carries)})
     store = _recording(recipe, out, data, show)
     _check_recording(recipe, store)
     held = _held_out(recipe, store, out)
@@ -171,13 +178,14 @@ def _train_tokenizer(
 
     def loss(phase: Phase) -> Loss:
         config = ReconstructionConfig(**phase.settings)
-        return lambda batch: tokenizer.loss(batch["frames"], config, discriminator)
+        return lambda batch: tokenizer.loss(config=config, discriminator=discriminator, **batch)
 
-    train_part(tokenizer, name="tokenizer", rival=discriminator).run(
-        recipe.tokenizer_phases,
-        loss=loss,
-        batches=lambda phase, seed: frame_batches(store, phase.batch, device, seed),
-    )
+    def batches(phase: Phase, seed: int) -> Iterator[Batch]:
+        if tokenizer.config.carries:
+            return ahead(moved_batches(store, phase.batch, device, seed))
+        return frame_batches(store, phase.batch, device, seed)
+
+    train_part(tokenizer, name="tokenizer", rival=discriminator).run(recipe.tokenizer_phases, loss, batches)
     save_tensors(finished, tokenizer.state_dict())
     return tokenizer.eval()
 
@@ -242,15 +250,16 @@ def _start_frames(recipe: Recipe) -> int:
 def _starts(recipe: Recipe, held: FrameStore, tokenizer: Tokenizer, device: torch.device) -> Starts:
     """The start contexts: the ends of held-out episodes."""
     length = _start_frames(recipe)
-    latents, actions, captions = [], [], []
+    latents, actions, last, captions = [], [], [], []
     for episode in np.flatnonzero(held.lengths >= length)[: recipe.starts]:
         first = int(held.starts[episode] + held.lengths[episode] - length)
         with torch.no_grad():
             frames_here = torch.from_numpy(np.array(held.frames[first : first + length])).to(device)
             latents.append(tokenizer.encode(frames_here).float().cpu())
+        last.append(frames_here[-1].cpu())
         actions.append(torch.from_numpy(np.array(held.actions[first : first + length - 1])))
         captions.append(next(iter(held.captions(episode)), ""))
-    return Starts(torch.stack(latents), torch.stack(actions), captions)
+    return Starts(torch.stack(latents), torch.stack(actions), torch.stack(last), captions)
 
 
 def _forcing(recipe: Recipe, phase: Phase) -> ForcingConfig:
@@ -258,6 +267,8 @@ def _forcing(recipe: Recipe, phase: Phase) -> ForcingConfig:
     mix = ForcingConfig.model_validate(recipe.forcing.model_dump() | phase.settings)
     if phase.batch % mix.copies:
         raise ValueError(f"with energy every clip comes twice, so a batch cannot be of {phase.batch}: make it even")
+    if mix.own and phase.time < 2:
+        raise ValueError(f"clips that go on need at least 2 frames: raise time ({phase.time}), or leave out own")
     if mix.own and not mix.own_clips(phase.batch):
         raise ValueError(f"own {mix.own} of a batch of {phase.batch} is no clip: raise one of them, or leave out own")
     return mix
@@ -285,7 +296,7 @@ def _train_dynamics(
 
     # Of the phase in progress; of the last one when all are finished.
     mix = _forcing(recipe, recipe.dynamics_phases[-1])
-    made = torch.zeros(0, device=device)  # of the clips that go on, in the phase in progress
+    made = places = torch.zeros(0, device=device)  # of the clips that go on, in the phase in progress
 
     def save_world(average: dict[str, Tensor]) -> None:
         copy = Dynamics(config)
@@ -294,10 +305,11 @@ def _train_dynamics(
         World(trained, tokenizer, copy, starts).save(out / "world")
 
     def loss(phase: Phase) -> Loss:
-        nonlocal mix, made
+        nonlocal mix, made, places
         mix = _forcing(recipe, phase)
         made = torch.zeros(mix.own_clips(phase.batch), phase.time, *latents.shape[1:], device=device)
-        return lambda batch: dynamics_loss(dynamics, spec.layout, mix, made=made, causal=True, **batch)
+        places = torch.zeros(len(made), *store.size, 2, device=device)
+        return lambda batch: dynamics_loss(dynamics, spec.layout, mix, made=made, places=places, causal=True, **batch)
 
     def batches(phase: Phase, seed: int) -> Iterator[Batch]:  # `Training` asks for the loss of a phase before these
         motion = config.sees_motion or mix.motion_weight > 0
@@ -307,7 +319,7 @@ def _train_dynamics(
         ))  # fmt: skip
         if mix.copies == 2:
             clips = twice(clips)
-        return led_by_made(clips, made, dynamics) if config.sees_motion and len(made) else clips
+        return going_on(clips, made, places, dynamics, tokenizer) if len(made) else clips
 
     training = train_part(dynamics, name="dynamics", on_checkpoint=save_world)
     training.run(recipe.dynamics_phases, loss, batches)
@@ -322,40 +334,56 @@ def _train_decoder(
 
     The encoder stays, and so all that was encoded, and the dynamics. step: the dynamics'; trained on, it makes others.
     """
-    made = make_frames(
-        load(path, device=str(device)), store, out / f"made-{step}.safetensors", seed=recipe.seed, show=show
-    )
-    world = copy.deepcopy(load(path, device=str(device), dtype="float32"))  # what `load` gave is shared
-    tokenizer = world.tokenizer.requires_grad_(True)
-
-    def loss(phase: Phase) -> Loss:
-        config = ReconstructionConfig(**phase.settings)
-        return lambda batch: tokenizer.loss(
-            batch["frames"], config, made=batch["made"], truth=batch["truth"], travelled=batch["travelled"]
+    for number, phase in enumerate(recipe.decoder_phases, 1):
+        # Each phase on what the World makes with the decoder of the phase before: what is drawn is what goes on.
+        world = copy.deepcopy(load(path, device=str(device), dtype="float32"))  # what `load` gave is shared
+        name = f"decoder-{step}-{number}"
+        made = out / f"{name}-made.safetensors"
+        tokenizer = world.tokenizer.requires_grad_(True)
+        train_part(tokenizer, name=name).run(
+            [phase],
+            loss=partial(_drawing_loss, tokenizer),
+            batches=partial(_drawing_batches, load(path, device=str(device)), store, made, device, show),
         )
-
-    train_part(tokenizer, name=f"decoder-{step}").run(
-        recipe.decoder_phases,
-        loss=loss,
-        batches=lambda phase, seed: drawing_batches(store, made, phase.batch, device, seed),
-    )
-    world.save(path)
+        made.unlink(missing_ok=True)
+        world.save(path)
 
 
-def led_by_made(batches: Iterator[Batch], made: Tensor, dynamics: Dynamics) -> Iterator[Batch]:
-    """The same batches, with "seen": clips that go on see the optical flow of what was made of them, as a World does.
+def _drawing_loss(tokenizer: Tokenizer, phase: Phase) -> Loss:
+    config = ReconstructionConfig(**phase.settings)
+    return lambda batch: tokenizer.loss(config=config, discriminator=None, **batch)
 
-    made (own, time, h, w, C): what the loss keeps of those clips, the first of each batch.
+
+def _drawing_batches(
+    world: World, store: FrameStore, made: Path, device: torch.device, show: bool, phase: Phase, seed: int
+) -> Iterator[Batch]:
+    return drawing_batches(store, make_frames(world, store, made, seed=seed, show=show), phase.batch, device, seed)
+
+
+def going_on(
+    batches: Iterator[Batch], made: Tensor, places: Tensor, dynamics: Dynamics, tokenizer: Tokenizer
+) -> Iterator[Batch]:
+    """The same batches, for clips that go on from what the model made: that is drawn and seen as a World does.
+
+    made (own, time, h, w, C), places (own, H, W, 2): what the loss keeps of those clips, the first of each batch. If
+    the tokenizer carries, the newest of what was made is drawn and encoded again. Batches get "seen", the optical flow
+    of the clips as they are shown, and lose "before", uint8 (own, H, W, 3): the frame that the newest follows.
     """
     own = len(made)
-    led = torch.zeros(0)
+    led = shown = torch.zeros(0)
     for batch in batches:
-        recorded, goes_on = batch["motion"][:own], batch["age"] > 0
-        if goes_on.any():
+        motion, before, goes_on = batch["motion"][:own], batch["before"], batch["age"] > 0
+        wide = goes_on[:, None, None, None]
+        was_led, was_shown, led, shown = led, shown, motion, before
+        if goes_on.any() and tokenizer.config.carries:
+            with torch.no_grad():
+                drawn = tokenizer.decode_uint8(made[:, -1], carried(was_shown, places))
+                made[:, -1] = torch.where(wide, tokenizer.encode(drawn), made[:, -1])
+            shown = torch.where(wide, drawn, before)
+        if goes_on.any() and dynamics.config.sees_motion:
             newest = flow_between(dynamics, made[:, -2], made[:, -1], goes_on)
             # All of it is a frame later now; how the last frame comes about is not seen, but asked for.
-            later = torch.cat([led[:, 1:-1], newest[:, None], recorded[:, -1:]], 1)
-            led = torch.where(goes_on[:, None, None, None, None], later, recorded)
-        else:
-            led = recorded
-        yield batch | {"seen": torch.cat([led, batch["motion"][own:]])}
+            later = torch.cat([was_led[:, 1:-1], newest[:, None], motion[:, -1:]], 1)
+            led = torch.where(wide[..., None], later, motion)
+        rest = {name: part for name, part in batch.items() if name != "before"}
+        yield rest | {"seen": torch.cat([led, batch["motion"][own:]])}
