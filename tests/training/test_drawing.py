@@ -12,9 +12,16 @@ import worldsim
 from worldsim.data.store import FrameStore
 from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
-from worldsim.training.drawing import LANES, ROUNDS, STEPS, drawing_batches, make_frames
+from worldsim.training import drawing
+from worldsim.training.drawing import LANES, STEPS, drawing_batches, make_frames
 from worldsim.training.loop import Phase
 from worldsim.training.run import train
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are as good as many, but for how much is learned."""
+    monkeypatch.setattr(drawing, "ROUNDS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +50,7 @@ def test_made_frames_lie_beside_the_true_ones(run: Path, tmp_path: Path) -> None
     made = make_frames(world, store, tmp_path / "made.safetensors", seed=3, show=False)
     steps, count = made.rows.shape
     context = world.spec.context_length + 1
-    assert (steps, count) == (min(STEPS, 100 - context), LANES * ROUNDS)
+    assert (steps, count) == (min(STEPS, 100 - context), LANES * drawing.ROUNDS)
     assert made.latents.shape == (steps, count, 3, 3, 32)
     assert (made.rows[1:] == made.rows[:-1] + 1).all(), "a stretch is of one piece"
     assert made.travelled[0].min() >= 0
