@@ -128,7 +128,8 @@ def test_a_training_can_begin_with_a_world(tmp_path: Path) -> None:
     recipe = recipe.model_copy(
         update={"frames": 200, "starts": 2, "tokenizer_phases": [still], "dynamics_phases": [still]}
     )
-    first = train(recipe, tmp_path / "first", show=False)
+    carries = {"tokenizer": recipe.tokenizer.model_copy(update={"carries": True})}  # the second draws as the first does
+    first = train(recipe.model_copy(update=carries), tmp_path / "first", show=False)
     second = train(recipe.model_copy(update={"seed": 7}), tmp_path / "second", init=str(first), show=False)
     one, two = (worldsim.load(path, device="cpu", dtype="float32") for path in (first, second))
     for part in ("tokenizer", "dynamics"):

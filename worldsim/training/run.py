@@ -81,8 +81,7 @@ def train(
     )  # fmt: skip
 
     base = None if init is None else load(init, device="cpu", dtype="float32")
-    if base is not None and base.tokenizer.config.carries != recipe.tokenizer.carries:
-        # How frames are drawn is the World's affair, not the recipe's: its decoder is kept.
+    if base is not None:  # its decoder is kept, and so how it draws
         carries = {"carries": base.tokenizer.config.carries}
         recipe = recipe.model_copy(update={"tokenizer": recipe.tokenizer.model_copy(update=carries)})
     store = _recording(recipe, out, data, show)
