@@ -143,7 +143,13 @@ def train(
 
 @app.command(name="eval")
 def evaluate(
-    world: str = "blocks", /, *, starts: int = 24, seed: int = 7_000_000, out: Path = Path("runs/eval")
+    world: str = "blocks",
+    /,
+    *,
+    starts: int = 24,
+    seed: int = 7_000_000,
+    out: Path = Path("runs/eval"),
+    full: bool = False,
 ) -> None:
     """Score a World's predictions on held-out seeds of its simulator, beside copy-last, no-op and tokenizer-only.
 
@@ -154,10 +160,12 @@ def evaluate(
         starts: How many places to start from.
         seed: First held-out seed of the simulator; recordings use lower ones.
         out: Directory for the figures (JSON) and the contact sheets of truth beside prediction.
+        full: Of a World of the block world, measure all that it is wanted to do, which takes a quarter of an hour, and
+            write a report as a page too (needs the extra worldsim[report]).
     """
     from worldsim.probes.prediction import evaluate
 
-    evaluate(world, starts=starts, out=out, seed=seed)
+    evaluate(world, starts=starts, out=out, seed=seed, full=full)
 
 
 @app.command

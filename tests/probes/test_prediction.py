@@ -9,38 +9,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from worldsim.cli import main
-from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.probes import prediction, rollouts, walking
 from worldsim.probes.heldout import CONTEXT, Stretch, explore
 from worldsim.probes.intervals import mean_interval
 from worldsim.probes.prediction import MARKS, evaluate
-from worldsim.spec import WorldSpec, space_to_json
 from worldsim.world import UnknownWorldError, World
-
-
-def untrained(simulator: str, size: tuple[int, int]) -> World:
-    env = gym.make(simulator, size=size)
-    spec = WorldSpec(
-        name="untrained",
-        size=size,
-        fps=20,
-        action=space_to_json(env.action_space),
-        context_length=CONTEXT,
-        simulator=simulator,
-        simulator_kwargs={"size": size},
-    )
-    tokenizer = TokenizerConfig(latent_channels=8, fine_channels=32, fine_layers=1, channels=32, layers=1, head_dim=16)
-    sizes = {"channels": 32, "heads": 2, "layers": 2, "time_every": 2, "text_every": 2, "condition_channels": 32}
-    return World.random(spec, tokenizer, **sizes, text_channels=64, text_layers=1).to("cpu", torch.float32)
-
-
-@pytest.fixture(scope="module")
-def balls() -> World:
-    return untrained("worldsim/BallsSim-v0", (48, 48))
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +59,8 @@ def test_a_world_of_balls(balls: World, tmp_path: Path, capsys: pytest.CaptureFi
         assert sheet.width > 11 * 48
 
 
-def test_a_world_of_blocks_is_turned_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    untrained("worldsim/BlocksSim-v0", (32, 48)).save(tmp_path / "world")
+def test_a_world_of_blocks_is_turned_too(blocks: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks.save(tmp_path / "world")
     report = evaluate(str(tmp_path / "world"), starts=2, out=tmp_path / "figures")
     check_report(report, tmp_path / "figures", starts=2)
     for axis in ("yaw", "pitch"):

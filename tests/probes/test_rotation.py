@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from worldsim.probes.places import standing_places
 from worldsim.probes.rotation import Axis, measured_turns
-from worldsim.probes.turning import RATES, standing_places
+from worldsim.probes.turning import RATES
 from worldsim.spec import WorldSpec, space_to_json
 
 

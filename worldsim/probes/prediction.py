@@ -13,13 +13,15 @@ import numpy as np
 from tqdm import tqdm
 
 import worldsim
-from worldsim.probes import rollouts, turning, walking
+from worldsim.probes import goals, page, rollouts, turning, walking
 from worldsim.probes.bench import world_rate
 from worldsim.probes.contact_sheet import write_sheet
 from worldsim.probes.heldout import CONTEXT, Stretch, explore, open_simulator
 from worldsim.probes.intervals import mean_interval
+from worldsim.probes.places import SIMULATOR, standing_places
 from worldsim.probes.rollouts import POSITIONS, Rollouts, psnr
 from worldsim.probes.tables import print_report
+from worldsim.probes.twin import Twin
 from worldsim.world import World
 
 MARKS = (1, 4, 16, 64)  # steps after the context at which predictions are scored
@@ -27,22 +29,28 @@ SERIES = ("world", "copy", "noop", "tokenizer")
 MOVING = 40.0  # dB: a frame moves if it is less like the one before than this
 _LANES = 8  # starts that are stepped together; so many go on for the long walk
 _TURN_SEEDS = 500_000  # from the first seed to that of the first place to turn at
-_SPEED_FRAMES = 30
 
 
-def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000) -> dict[str, Any]:
+def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000, full: bool = False) -> dict[str, Any]:
     """Score a World, print tables, write eval.json and two contact sheets into `out`; returns what is in eval.json.
 
     world: name or path. starts: places to start from, at least 2; place i is reached from seed + i of the simulator.
+    full: of a World of the block world, measure everything that it is wanted to do, and write report.html too, which
+    needs matplotlib; takes a quarter of an hour.
     The figures but for the speed depend on the arguments alone (on one machine). UnknownWorldError (a ValueError) if
-    there is no such World; ValueError for one without a simulator and for fewer than 2 starts.
+    there is no such World; ValueError for one without a simulator, or without the one that `full` needs, and for fewer
+    than 2 starts; ModuleNotFoundError without matplotlib.
     """
     if starts < 2:
         raise ValueError(f"starts must be at least 2, for an interval around the mean, got {starts}")
     learned = worldsim.load(world)
+    turns = learned.spec.simulator == SIMULATOR
+    if full and not turns:
+        raise ValueError(f"full is for Worlds of {SIMULATOR}, and the World {world} is one of {learned.spec.simulator}")
+    if full:
+        import matplotlib  # noqa: F401  now, and not after a quarter of an hour
     env = open_simulator(learned.spec)
     out = Path(out)
-    turns = learned.spec.simulator == turning.SIMULATOR
     lanes = [list(range(seed + first, seed + min(first + _LANES, starts))) for first in range(0, starts, _LANES)]
     # The first lanes go on for the long walk, so the others need no frames of their own for it.
     lengths = [walking.STEPS] + [rollouts.STEPS] * (len(lanes) - 1)
@@ -50,7 +58,7 @@ def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000) 
         len(seeds) * (CONTEXT + steps - 1 + rollouts.frames_made(steps))
         for seeds, steps in zip(lanes, lengths, strict=True)
     )
-    work += turns * turning.frames_made(len(lanes[0]))
+    work += turns * turning.frames_made(len(lanes[0])) + full * goals.frames_made()
     with env, tqdm(total=work, unit=" frames", desc="evaluating", leave=False, disable=None) as bar:
         out.mkdir(parents=True, exist_ok=True)
         truth, made = [], []
@@ -60,6 +68,7 @@ def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000) 
         report: dict[str, Any] = {
             "command": shlex.join(
                 ["worldsim", "eval", str(world), "--starts", str(starts), "--seed", str(seed), "--out", str(out)]
+                + ["--full"] * full
             ),
             "world": str(world),
             "denoising_steps": learned.spec.steps,
@@ -69,13 +78,22 @@ def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000) 
             "one_step": _one_step(truth, made),
             "walk": _walk(truth[0], made[0]),
             "turning": _turning(learned, env, seed, len(lanes[0]), bar) if turns else None,
-            "speed": [world_rate(learned, lanes=1, steps=k, frames=_SPEED_FRAMES) for k in (1, 2, 4)],
+            "speed": [
+                world_rate(learned, lanes=1, steps=steps, frames=300 if full else 30)
+                for steps in sorted({1, 2, 4, learned.spec.steps})
+            ],
+            "full": goals.measure(learned, env, seed, bar.update) if full else None,
         }
     report = _plain(report)
     print_report(report)
     (out / "eval.json").write_text(json.dumps(report, allow_nan=False) + "\n")
     _write_sheets(out, truth[0], made[0])
-    print(f"\nwritten: {out / 'eval.json'}, {out / 'prediction.png'}, {out / 'walk.png'}")
+    written = ["eval.json", "prediction.png", "walk.png"]
+    if full:
+        pairs = np.concatenate([truth[0].frames[:, CONTEXT - 1 :], made[0].acted], 3)  # side by side
+        page.write_page(out / "report.html", report, pairs, [out / name for name in written[1:]])
+        written.append("report.html")
+    print("\nwritten: " + ", ".join(str(out / name) for name in written))
     return report
 
 
@@ -126,7 +144,7 @@ def _walk(truth: Stretch, made: Rollouts) -> dict[str, Any]:
 
 
 def _turning(world: World, env: gym.Env, seed: int, count: int, bar: tqdm) -> dict[str, Any]:
-    return turning.turning(world, env, seed + _TURN_SEEDS, count, bar.update)
+    return turning.turning(Twin(world, env, standing_places(env, world.spec, seed + _TURN_SEEDS, count), bar.update))
 
 
 def _write_sheets(out: Path, truth: Stretch, made: Rollouts) -> None:

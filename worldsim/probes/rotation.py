@@ -37,7 +37,7 @@ def _search(before: np.ndarray, after: np.ndarray, pitch: np.ndarray, axis: Axis
     grey = torch.tensor([0.299, 0.587, 0.114]) / 255
     first, second = ((torch.from_numpy(frames).float() @ grey)[:, None] for frames in (before, after))
     tilt = torch.from_numpy(np.asarray(pitch, np.float32))
-    scene = _scene(before.shape[1], before.shape[2])
+    scene = scene_mask(before.shape[1], before.shape[2])
     # The mask travels with the picture, so that the hand is left out where it stood as well as where it stands.
     first = torch.cat([first, scene.expand(len(first), 1, -1, -1)], 1)
 
@@ -58,7 +58,7 @@ def _search(before: np.ndarray, after: np.ndarray, pitch: np.ndarray, axis: Axis
     return (fine.gather(0, place[None])[0] + shift * _FINE).double().numpy()
 
 
-def _scene(height: int, width: int) -> Tensor:
+def scene_mask(height: int, width: int) -> Tensor:
     """1 where a pixel shows the world, 0 at the crosshair and the block in hand; float32 (H, W)."""
     mask = torch.ones(height, width)
     reach = max(1, height // 64) + 1  # the crosshair's size, and a pixel of blur around it

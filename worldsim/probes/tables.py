@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from worldsim.probes import goals
 from worldsim.probes.heldout import CONTEXT
 from worldsim.probes.walking import LIKE_TRUTH
 
@@ -18,6 +19,8 @@ def print_report(report: dict[str, Any]) -> None:
     if report["turning"]:
         parts.append(_turning(report["turning"]))
     parts.append(_speed(report))
+    if report["full"]:
+        parts.append(_goals(report))
     for lines in parts:
         print("\n" + "\n".join(lines))
 
@@ -94,4 +97,12 @@ def _speed(report: dict[str, Any]) -> list[str]:
     lines = [f"Speed at batch 1, {report['dtype']}"]
     for row in report["speed"]:
         lines.append(f"K={row['steps']}{row['frames_per_second']:>10.1f} frames/s{row['p50_ms']:>10.1f} ms a frame")
+    return lines
+
+
+def _goals(report: dict[str, Any]) -> list[str]:
+    lines = ["All that it is wanted to do [95% interval]", f"{'':<16}{'measure':<50}{'value':<24}goal"]
+    for row in goals.rows(report):
+        verdict = f"  {row.verdict}" if row.verdict not in ("", "reached") else ""
+        lines.append(f"{row.aim:<16}{row.measure:<50}{row.shown:<24}{row.goal}{verdict}".rstrip())
     return lines

@@ -1,0 +1,63 @@
+"""Untrained Worlds that have a simulator, and the places and truths that they are compared at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from worldsim.model.tokenizer import TokenizerConfig
+from worldsim.probes.heldout import CONTEXT, open_simulator
+from worldsim.probes.places import standing_places
+from worldsim.probes.twin import Step, Twin
+from worldsim.spec import WorldSpec, space_to_json
+from worldsim.world import World
+
+
+def untrained(simulator: str, size: tuple[int, int]) -> World:
+    env = gym.make(simulator, size=size)
+    spec = WorldSpec(
+        name="untrained",
+        size=size,
+        fps=20,
+        action=space_to_json(env.action_space),
+        context_length=CONTEXT,
+        simulator=simulator,
+        simulator_kwargs={"size": size},
+    )
+    tokenizer = TokenizerConfig(latent_channels=8, fine_channels=32, fine_layers=1, channels=32, layers=1, head_dim=16)
+    sizes = {"channels": 32, "heads": 2, "layers": 2, "time_every": 2, "text_every": 2, "condition_channels": 32}
+    return World.random(spec, tokenizer, **sizes, text_channels=64, text_layers=1).to("cpu", torch.float32)
+
+
+@pytest.fixture(scope="session")
+def balls() -> World:
+    return untrained("worldsim/BallsSim-v0", (48, 48))
+
+
+@pytest.fixture(scope="session")
+def blocks() -> World:
+    return untrained("worldsim/BlocksSim-v0", (32, 48))
+
+
+class Faithful(Twin):
+    """A twin whose World shows what the simulator does, but for what `forget` takes out of the actions."""
+
+    forget: tuple[str, ...] = ()
+
+    def shown(self, steps: Sequence[Step]) -> np.ndarray:
+        def left(action: Step) -> Step:
+            if not isinstance(action, dict):
+                return [left(one) for one in action]
+            return {name: value for name, value in action.items() if name not in self.forget}
+
+        return self.truth([left(step) for step in steps])
+
+
+@pytest.fixture
+def faithful(blocks: World) -> Iterator[Faithful]:
+    with open_simulator(blocks.spec) as env:
+        yield Faithful(blocks, env, standing_places(env, blocks.spec, 7_800_000, 4), lambda frames: None)

@@ -1,0 +1,53 @@
+"""Whether edits stay, of Worlds whose behaviour is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from worldsim.probes.edits import EDITS, edits
+
+
+def test_a_faithful_world_keeps_its_edits(faithful: Any) -> None:
+    report = edits(faithful)
+    assert report["places"] == 4
+    for key in EDITS:
+        for when in ("at_once", "after"):
+            part = report[key][when]
+            assert part["edited"] == pytest.approx([1.0] * len(part["edited"]))
+            assert part["unedited"] == pytest.approx([0.0] * len(part["edited"]))
+            assert (part["kept"].mean, part["imagined"].mean) == (1, 0)
+            assert len(part["edited"]) >= 2  # the edit is seen at most places, and not while looking away
+
+
+def test_a_world_that_ignores_the_keys_shows_no_edit(faithful: Any) -> None:
+    faithful.forget = EDITS
+    report = edits(faithful)
+    for key in EDITS:
+        assert report[key]["after"]["edited"] == report[key]["after"]["unedited"]
+        assert report[key]["after"]["kept"].mean == 0
+
+
+def test_a_world_that_forgets_while_looking_away(faithful: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(steps: Any) -> np.ndarray:
+        without = [step if not isinstance(step, dict) or "camera" in step else {} for step in steps]
+        frames, forgotten = faithful.truth(steps), faithful.truth(without)
+        away = next(number for number, step in enumerate(steps) if isinstance(step, dict) and "camera" in step)
+        frames[:, away + 1 :] = forgotten[:, away + 1 :]
+        return frames
+
+    monkeypatch.setattr(faithful, "shown", forgetful)
+    report = edits(faithful)
+    for key in EDITS:
+        assert (report[key]["at_once"]["kept"].mean, report[key]["after"]["kept"].mean) == (1, 0)
+
+
+def test_a_world_that_always_digs_imagines_edits(faithful: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def digs(steps: Any) -> np.ndarray:
+        return faithful.truth([{"break": 1} if step in ({}, {"place": 1}) else step for step in steps])
+
+    monkeypatch.setattr(faithful, "shown", digs)
+    part = edits(faithful)["break"]["after"]
+    assert (part["kept"].mean, part["imagined"].mean) == (1, 1)

@@ -1,0 +1,68 @@
+"""What stays when the player does nothing, and when the player looks away and back. For Worlds of the block world."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from worldsim.probes.intervals import mean_interval
+from worldsim.probes.rollouts import psnr
+from worldsim.probes.twin import Action, Twin
+from worldsim.probes.walking import change
+
+STILL = 200  # steps of doing nothing
+ANGLES = (50, 90, 180)  # degrees to the right, and back
+RATE = 10  # degrees a tick, the most that the camera takes
+
+
+def holding(twin: Twin) -> dict[str, Any]:
+    """Stand still for STILL steps, then turn away by each of ANGLES and back; returns figures by place.
+
+    change_world, change_truth: mean absolute change of brightness a step; change: their ratio. psnr: of the World's
+    last frame against the simulator's.
+    away: for each angle the PSNR against the start of the left half of the picture, all of which was out of sight (the
+    view is 96 degrees wide): after the return, and after as many steps of doing nothing ("idle"); of the World and of
+    the simulator. loss: the second minus the first, of the World. within: the start is still in the World's context.
+    """
+    truth, shown = twin.play([{}] * STILL)
+    away = []
+    for angle in ANGLES:
+        ticks = angle // RATE
+        there: Action = {"camera": (RATE, 0)}
+        back: Action = {"camera": (-RATE, 0)}
+        true, returned = twin.play([there] * ticks + [back] * ticks)
+        world, world_idle = _same_left(returned, -1), _same_left(shown, 2 * ticks)
+        away.append(
+            {
+                "degrees": angle,
+                "steps": 2 * ticks,
+                "within": 2 * ticks <= twin.world.spec.context_length,
+                "world": world.tolist(),
+                "world_idle": world_idle.tolist(),
+                "truth": _same_left(true, -1).tolist(),
+                "truth_idle": _same_left(truth, 2 * ticks).tolist(),
+                "loss": mean_interval(world_idle - world),
+            }
+        )
+    change_world, change_truth = change(shown).mean(1), change(truth).mean(1)
+    return {
+        "steps": STILL,
+        "change_world": change_world.tolist(),
+        "change_truth": change_truth.tolist(),
+        # Of all places together: in many of them the simulator changes nothing at all.
+        "change": float(change_world.sum() / max(change_truth.sum(), 1e-9)),
+        "psnr": mean_interval(psnr(shown[:, -1], truth[:, -1])),
+        "away": away,
+    }
+
+
+def _same_left(frames: np.ndarray, step: int) -> np.ndarray:
+    """PSNR (places,) of the left half of frames (places, T, H, W, 3) at a step against that at the first."""
+    half = frames.shape[3] // 2
+    return psnr(frames[:, step, :, :half], frames[:, 0, :, :half])
+
+
+def frames_made(places: int) -> int:
+    """How many frames of the World `holding` makes."""
+    return places * (STILL + 2 * sum(angle // RATE for angle in ANGLES))

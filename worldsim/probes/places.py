@@ -1,0 +1,67 @@
+"""Places where the player of the block world stands still: where turns, stillness and memory are measured from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from worldsim.probes.heldout import CONTEXT, idle, wander
+from worldsim.spec import WorldSpec
+
+SIMULATOR = "worldsim/BlocksSim-v0"
+_SETTLE = 30  # ticks within which the player must have come to rest
+_TRIES = 50  # seeds that are tried for each place that is wanted
+_LEVEL = 20.0  # degrees of pitch from which no turn ends at the zenith or the nadir
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A place where the player stands still: context frames and actions, the simulator's state, pitch, last action."""
+
+    frames: np.ndarray  # uint8 (CONTEXT, H, W, 3)
+    actions: np.ndarray  # float32 (CONTEXT - 1, A)
+    snapshot: Any
+    pitch: float
+    last: Any
+    seed: int
+
+
+def standing_places(env: gym.Env, spec: WorldSpec, seed: int, count: int) -> list[Standing]:
+    """The first `count` places from `seed` on where the player comes to rest, on dry ground and looking about level.
+
+    ValueError if there are too few.
+    """
+    places: list[Standing] = []
+    for tried in range(seed, seed + _TRIES * count):
+        if len(places) == count:
+            break
+        place = _come_to_rest(env, spec, tried)
+        places += [place] if place else []
+    if len(places) < count:
+        raise ValueError(
+            f"only {len(places)} of {count} places to stand at were found from seed {seed} on: in {_TRIES * count} "
+            "tries the player hardly ever came to rest on dry ground, looking about level; choose another seed"
+        )
+    return places
+
+
+def _come_to_rest(env: gym.Env, spec: WorldSpec, seed: int) -> Standing | None:
+    frame, action, info = next(wander(env, seed))
+    action = idle(env.action_space, action)
+    ticks = 0
+    while np.abs(info["velocity"]).max() > 1e-6 or not info["on_ground"]:
+        if ticks == _SETTLE:
+            return None
+        frame, _, _, _, info = env.step(action)
+        ticks += 1
+    if info["in_water"] or abs(info["pose"][4]) > _LEVEL:
+        return None
+    frames = [frame]
+    for _ in range(CONTEXT - 1):
+        frames.append(env.step(action)[0])
+    actions = np.repeat(spec.flatten(action)[None], CONTEXT - 1, 0)
+    snapshot = env.unwrapped.snapshot()  # type: ignore[attr-defined]
+    return Standing(np.stack(frames), actions, snapshot, float(info["pose"][4]), action, seed)
