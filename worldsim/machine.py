@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sysconfig
 import time
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
@@ -57,3 +61,11 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("this machine has no CUDA device: use --device cpu")
     return device
+
+
+def compiler_lacks() -> list[str]:
+    """What `torch.compile` needs and this machine lacks, in words; [] if it can be tried."""
+    compilers = (os.environ.get("CXX", "g++"), "clang++")
+    lacks = [] if any(shutil.which(name) for name in compilers) else ["a C++ compiler"]
+    headers = Path(sysconfig.get_paths()["include"], "Python.h")
+    return lacks if headers.exists() else [*lacks, "the header files of Python"]

@@ -65,9 +65,10 @@ def test_a_store_made_from_a_dataset_is_the_store_that_recording_makes(tmp_path)
     assert content(tmp_path / "copy") == content(tmp_path / "store")
 
 
-def test_odd_sizes_survive(tmp_path):
+def test_odd_sizes_survive_but_are_told(tmp_path, capsys):
     dataset = make(tmp_path / "dataset", frames=50, env_kwargs={"size": (35, 51)})
     assert dataset[0].frames.shape[1:] == (35, 51, 3)
+    assert "note: frames of 35x51 can be recorded, but no World can be trained on them" in capsys.readouterr().err
 
 
 def test_layout(tmp_path):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from worldsim import checkpoint
 from worldsim.checkpoint import load_tensors, save_tensors
+from worldsim.machine import compiler_lacks
 from worldsim.training.loop import Loss, Phase, Training
 
 CPU = torch.device("cpu")
@@ -157,7 +158,7 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
     assert (tmp_path / "linear.safetensors").read_bytes() == before
 
 
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
+@pytest.mark.skipif(bool(compiler_lacks()), reason="torch.compile needs " + " and ".join(compiler_lacks()))
 def test_a_compiled_step_learns_in_bfloat16(tmp_path: Path) -> None:
     training = fit(tmp_path, [phase(2)], compiled=True, average=0.9)
     assert (training.module.weight - 2 * torch.eye(4)).abs().max() < 0.3

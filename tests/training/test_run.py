@@ -1,6 +1,7 @@
 """`worldsim train`: recipes, and the whole chain from nothing to a World that is stepped."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,6 +158,13 @@ def test_a_slip_in_the_last_phase_shows_at_once(tmp_path: Path, part: str) -> No
     with pytest.raises(ValidationError, match="blurr"):
         train(recipe.model_copy(update={part: phases}), tmp_path, show=False)
     assert not list(tmp_path.iterdir()), "nothing was recorded yet"
+
+
+def test_a_missing_compiler_shows_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(ValueError, match=r"needs a C\+\+ compiler .*apt install g\+\+"):
+        train("blocks", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_batch_that_does_not_fit_its_settings_shows_before_anything_else(tmp_path: Path) -> None:

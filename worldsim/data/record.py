@@ -20,6 +20,7 @@ from tqdm import tqdm
 from worldsim.data.episodes import Episode, Recorder, RecordSettings, env_facts
 from worldsim.data.store import StoreWriter
 from worldsim.data.workers import Work, default_workers, run_units
+from worldsim.model import PATCH
 
 if TYPE_CHECKING:
     from worldsim.data.lerobot import EpisodeDataset
@@ -52,7 +53,14 @@ def record(
 
     settings = RecordSettings(env_id, env_kwargs or {}, policy, seed, episode_frames)
     slots = settings.slots(frames)
-    writer = DatasetWriter(Path(out), settings, env_facts(env_id, settings.env_kwargs))
+    facts = env_facts(env_id, settings.env_kwargs)
+    if any(side % PATCH for side in facts.size):
+        print(
+            f"note: frames of {facts.size[0]}x{facts.size[1]} can be recorded, but no World can be trained on them: "
+            f"that takes sides that are multiples of {PATCH} (gymnasium.wrappers.ResizeObservation makes them so)",
+            file=sys.stderr,
+        )
+    writer = DatasetWriter(Path(out), settings, facts)
     todo = writer.prepare(slots)
     missing = sum(len(writer.slots(number, slots)) for number in todo)
     work = partial(_dataset_work, writer, slots)

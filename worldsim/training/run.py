@@ -23,7 +23,7 @@ from worldsim.data.episodes import env_facts
 from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
 from worldsim.files import clear_leftovers, free_space_or_error, replacing, write_atomically
-from worldsim.machine import pick_device
+from worldsim.machine import compiler_lacks, pick_device
 from worldsim.model.discriminator import Discriminator
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, dynamics_loss
@@ -56,13 +56,19 @@ def train(
     minutes: scales all training budgets so that they add up to this; data: a recording (LeRobotDataset or frame store)
     to train on instead of recording anew; init: a World (name or path) of the same sizes whose weights to begin with,
     its encoder kept as it is, its decoder until `decoder_phases`. Can be killed at any time and started again.
-    ValueError for an unknown recipe, an unfit checkpoint or recording; OSError when the disk is too small.
+    ValueError for an unknown recipe, an unfit checkpoint or recording, and without the compiler that a recipe needs;
+    OSError when the disk is too small.
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
     if init is not None:  # its encoder is kept: nothing of the tokenizer is trained, or counts in `minutes`
         recipe = recipe.model_copy(update={"tokenizer_phases": []})
     if minutes is not None:
         recipe = _scaled(recipe, minutes)
+    if recipe.compiled and (lacks := compiler_lacks()):
+        raise ValueError(
+            f"the recipe compiles its training step, which needs {' and '.join(lacks)} (Debian, Ubuntu: apt install "
+            'g++ python3-dev); or set "compiled" to false in a JSON file of the recipe, and learn far less in the time'
+        )
     for phase in recipe.tokenizer_phases + recipe.decoder_phases:  # a slip shows now and not in an hour
         ReconstructionConfig(**phase.settings)
     for phase in recipe.dynamics_phases:
