@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import sysconfig
 import time
 from functools import lru_cache
@@ -65,7 +66,7 @@ def pick_device(name: str) -> torch.device:
 
 def compiler_lacks() -> list[str]:
     """What `torch.compile` needs and this machine lacks, in words; [] if it can be tried."""
-    compilers = (os.environ.get("CXX", "g++"), "clang++")
-    lacks = [] if any(shutil.which(name) for name in compilers) else ["a C++ compiler"]
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # as PyTorch chooses it
+    lacks = [] if shutil.which(compiler) else [f"a C++ compiler ({compiler})"]
     headers = Path(sysconfig.get_paths()["include"], "Python.h")
     return lacks if headers.exists() else [*lacks, "the header files of Python"]

@@ -24,7 +24,7 @@ def looked_on(world: World, monkeypatch: pytest.MonkeyPatch, shown: Any) -> dict
     monkeypatch.setattr(Twin, "shown", lambda self, steps: shown(self.truth(steps)))
     with open_simulator(world.spec) as env:
         report = alive.alive(world, env, 7_800_000, lambda frames: None)
-    assert len(report["animals"]["truth"]) == len(report["weather"]["towards"]) == 3
+    assert len(report["animals"]["truth"]) == len(report["weather"]["weather"]) == 3
     assert sum(report["animals"]["truth"]) >= 2  # an animal may have gone, or be too small here
     return report
 
@@ -35,8 +35,9 @@ def test_a_faithful_world_keeps_its_animals_and_its_weather(blocks: World, monke
     assert animals["error"].mean == 0
     assert animals["none_error"].mean == np.mean(animals["truth"])
     assert animals["moving"] == weather["moving"] == pytest.approx(1)
-    assert weather["kept"].mean == 1
-    assert weather["towards"] == pytest.approx([1, 1, 1])
+    assert weather["right"].mean == 1
+    assert weather["weather"] == pytest.approx([1, 1, 1])
+    assert weather["clear"] == pytest.approx([0, 0, 0])
 
 
 def test_a_grey_world_has_lost_both(blocks: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +45,8 @@ def test_a_grey_world_has_lost_both(blocks: World, monkeypatch: pytest.MonkeyPat
     assert report["animals"]["world"] == [0, 0, 0]
     assert report["animals"]["error"] == report["animals"]["none_error"]
     assert report["animals"]["moving"] == report["weather"]["moving"] == 0
+    assert report["weather"]["weather"] == report["weather"]["clear"]
+    assert report["weather"]["right"].mean == 0
 
 
 def test_a_frozen_world_shows_animals_that_do_not_move(blocks: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,14 +31,14 @@ def test_an_untrained_world_is_far_from_true_frames(blocks: World) -> None:
     assert made == drift.frames_made()
     assert [mark["steps"] for mark in marks] == [20, 40]
     for mark in marks:
-        assert mark["latents"]["ratio"] > 1.5
+        assert mark["latents"]["ratio"] > 1.1
         assert mark["latents"]["ratio"] == pytest.approx(mark["latents"]["world"] / mark["latents"]["truth"])
 
 
 def test_true_frames_are_as_near_as_true_frames(blocks: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drift, "_follow", lambda world, truth, tick: truth.marked)
     marks, _ = measured(blocks)
-    assert all(0.5 < mark[name]["ratio"] < 1.5 for mark in marks for name in drift.DISTANCES)
+    assert all(mark[name]["ratio"] == pytest.approx(1) for mark in marks for name in drift.DISTANCES)
     monkeypatch.setattr(drift, "_follow", lambda world, truth, tick: truth.marked // 255 * 255)  # black but for white
     marks, _ = measured(blocks)
     assert min(mark[name]["ratio"] for mark in marks for name in drift.DISTANCES) > 1.5
@@ -60,4 +60,4 @@ def test_frechet_distance_of_normal_sets() -> None:
     one = rng.normal(0, 1, (2, 10_000, 2))
     other = rng.normal(0, 1, (2, 10_000, 2)) * (2, 1) + (3, 0)
     assert drift._frechet(one, one) == pytest.approx(0, abs=1e-6)
-    assert drift._frechet(one, other) == pytest.approx(9 + (2 - 1) ** 2, rel=0.03)
+    assert drift._frechet(one, other) == pytest.approx((9 + (2 - 1) ** 2) ** 0.5, rel=0.03)

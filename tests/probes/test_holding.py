@@ -26,6 +26,7 @@ def test_a_faithful_world_changes_as_the_truth_does_and_remembers(faithful: Twin
         # What moves by itself, an animal or snow, is elsewhere by then, whether it was looked at or not.
         assert away["world"] == away["truth"] == pytest.approx(away["truth_idle"], abs=3)
         assert away["loss"].mean == pytest.approx(0, abs=1)
+        assert away["returned"].mean == pytest.approx(np.mean(away["truth"]))
 
 
 def test_a_world_that_turns_on_has_lost_the_place(faithful: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,4 +57,6 @@ def test_a_world_that_flickers_changes_more(faithful: Any, monkeypatch: pytest.M
         return frames
 
     monkeypatch.setattr(faithful, "shown", flicker)
-    assert holding.holding(faithful)["change"] > 10
+    report = holding.holding(faithful)
+    assert report["change"] > 10
+    assert report["change_still"].mean > 10

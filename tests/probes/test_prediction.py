@@ -14,7 +14,7 @@ from PIL import Image
 from worldsim.cli import main
 from worldsim.probes import prediction, rollouts, walking
 from worldsim.probes.heldout import CONTEXT, Stretch, explore
-from worldsim.probes.intervals import mean_interval
+from worldsim.probes.intervals import mean_interval, share_interval
 from worldsim.probes.prediction import MARKS, evaluate
 from worldsim.world import UnknownWorldError, World
 
@@ -135,6 +135,12 @@ def test_interval_holds_the_true_mean_nearly_always() -> None:
 def test_interval_leaves_out_starts_without_a_value() -> None:
     assert mean_interval(np.array([1.0, np.nan, 3.0])).mean == 2
     assert np.isnan(mean_interval(np.array([np.nan])).mean)
+
+
+def test_share_intervals() -> None:
+    assert share_interval(np.array([True] * 8)) == pytest.approx((1, 0.676, 1), abs=0.001)
+    assert share_interval(np.array([True, False] * 50)) == pytest.approx((0.5, 0.404, 0.596), abs=0.001)
+    assert np.isnan(share_interval(np.array([], bool)).mean)
 
 
 def test_mush_and_frozen_walks_show() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from worldsim.probes.edits import towards
 from worldsim.probes.heldout import CONTEXT
-from worldsim.probes.intervals import mean_interval
+from worldsim.probes.intervals import mean_interval, share_interval
 from worldsim.probes.places import Standing, standing_places
 from worldsim.probes.twin import Twin
 from worldsim.probes.walking import change
@@ -35,10 +35,12 @@ def alive(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -> 
 
     animals: patches of animals in the last frame, "truth", "world", and "other", in a simulator whose animals decide
     otherwise; how far off the last two and a World without animals are, "error", "other_error" and "none_error";
-    "moving", by how much they change within _LAST steps by how much the simulator's do, all places together.
-    weather: "kept", the share of places whose last frame is nearer to the true weather than to a clear sky; "moving",
-    the change a step over the last _LAST steps by that of the simulator, all places together.
-    None where there is no place of the kind. tick: told of frames as the World makes them.
+    "moving": pixels of animals that come and go within _LAST steps by those of the simulator, all places together.
+    weather: how far the last frame lies on the way from a true clear sky (0) to the true weather (1), of a World that
+    was shown the weather, "weather", and of one that was shown a clear sky, "clear"; "right", the share of places
+    where the first lies beyond the middle and the second does not; "moving", the change a step over the last _LAST
+    steps by that of the simulator, all places together.
+    tick: told of frames as the World makes them. ValueError if there is no place with animals, or none with weather.
     """
     simulator: Any = env.unwrapped
     animals, weather = [], []
@@ -53,10 +55,15 @@ def alive(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -> 
     def look_on(places: list[Standing]) -> tuple[np.ndarray, np.ndarray]:
         return Twin(world, env, places, tick).play([{}] * STEPS)
 
+    if not animals or not weather:
+        raise ValueError(
+            f"of {_LOOKED_AT * LANES} places from seed {seed} on {len(animals)} show animals and {len(weather)} "
+            "weather, and both are needed: choose another seed"
+        )
     return {
         "steps": STEPS,
-        "animals": _animals(look_on, env, animals[:LANES]) if animals else None,
-        "weather": _weather(look_on, env, weather[:LANES]) if weather else None,
+        "animals": _animals(look_on, env, animals[:LANES]),
+        "weather": _weather(look_on, env, weather[:LANES]),
     }
 
 
@@ -68,25 +75,45 @@ def _animals(look_on: LookOn, env: gym.Env, places: list[Standing]) -> dict[str,
     true, shown = look_on(here)
     true_empty, shown_empty = look_on([_after(env, place, herd=place.snapshot.herd[:0]) for place in places])
     other, _ = look_on([replace(one, snapshot=replace(one.snapshot, stream=one.snapshot.stream + 1)) for one in here])
-    animals = {"truth": true - 1.0 * true_empty, "other": other - 1.0 * true_empty, "world": shown - 1.0 * shown_empty}
-    counts = {name: np.array([_patches(frame) for frame in frames[:, -1]]) for name, frames in animals.items()}
-    moved = {name: np.abs(frames[:, -1] - frames[:, -1 - _LAST]).sum() for name, frames in animals.items()}
+    seen = {
+        "truth": _visible(true, true_empty),
+        "other": _visible(other, true_empty),
+        "world": _visible(shown, shown_empty),
+    }
+    counts = {name: np.array([_patches(mask) for mask in masks[:, 1]]) for name, masks in seen.items()}
+    moved = {name: int((masks[:, 0] ^ masks[:, 1]).sum()) for name, masks in seen.items()}
     return {name: count.tolist() for name, count in counts.items()} | {
         "error": mean_interval(np.abs(counts["world"] - counts["truth"])),
         "other_error": mean_interval(np.abs(counts["other"] - counts["truth"])),
         "none_error": mean_interval(counts["truth"]),
-        "moving": float(moved["world"] / max(moved["truth"], 1e-9)),
+        "moving": moved["world"] / max(moved["truth"], 1),
     }
+
+
+def _visible(frames: np.ndarray, without: np.ndarray) -> np.ndarray:
+    """Where two films (places, T, H, W, 3) differ, _LAST steps before the end and at it, bool (places, 2, H, W)."""
+    moments = [-1 - _LAST, -1]
+    return np.abs(frames[:, moments].astype(np.int16) - without[:, moments]).max(-1) > _VISIBLE
+
+
+def _patches(mask: np.ndarray) -> int:
+    """How many connected patches of a mask (H, W) are large enough for an animal."""
+    _, _, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    enough = max(2, mask.size // 1500)  # pixels, from which on the simulator says that an animal can be seen
+    return int((facts[1:, cv2.CC_STAT_AREA] >= enough).sum())  # the first is all the rest
 
 
 def _weather(look_on: LookOn, env: gym.Env, places: list[Standing]) -> dict[str, Any]:
     true, shown = look_on([_after(env, place) for place in places])
-    true_clear, _ = look_on([_after(env, place, weather=0) for place in places])
-    seen, share = towards(shown[:, -1], true_clear[:, -1], true[:, -1])
+    true_clear, shown_clear = look_on([_after(env, place, weather=0) for place in places])
+    seen, weather = towards(shown[:, -1], true_clear[:, -1], true[:, -1])
+    _, clear = towards(shown_clear[:, -1], true_clear[:, -1], true[:, -1])
+    weather, clear = weather[seen], clear[seen]
     moved = [float(change(frames[:, -1 - _LAST :]).sum()) for frames in (shown, true)]
     return {
-        "towards": share[seen].tolist(),
-        "kept": mean_interval(share[seen] > 0.5),
+        "weather": weather.tolist(),
+        "clear": clear.tolist(),
+        "right": share_interval((weather > 0.5) & (clear <= 0.5)),
         "moving": moved[0] / max(moved[1], 1e-9),
     }
 
@@ -97,14 +124,6 @@ def _after(env: gym.Env, place: Standing, **state: Any) -> Standing:
     frames = [simulator.restore(replace(place.snapshot, **state))]
     frames += [env.step(place.last)[0] for _ in range(CONTEXT - 1)]
     return replace(place, frames=np.stack(frames), snapshot=simulator.snapshot())
-
-
-def _patches(difference: np.ndarray) -> int:
-    """How many connected patches of (H, W, 3) are not about zero."""
-    differs = (np.abs(difference).max(-1) > _VISIBLE).astype(np.uint8)
-    _, _, facts, _ = cv2.connectedComponentsWithStats(differs)
-    enough = max(2, differs.size // 1500)  # pixels, from which on the simulator says that an animal can be seen
-    return int((facts[1:, cv2.CC_STAT_AREA] >= enough).sum())  # the first is all the rest
 
 
 def frames_made() -> int:

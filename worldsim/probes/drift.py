@@ -19,7 +19,7 @@ LANES = 8
 MARKS = (1200, 6000)  # steps after which frames are looked at: one minute and five, at 20 frames a second
 _WINDOW, _EVERY = 100, 5  # of so many steps up to each mark, every fifth
 _COARSE = 16  # latent channels that the distance of latents looks at: those that explain most
-_SPLITS = 20  # draws of as many true lanes as the World has, and of as many others
+_DRAWS = 20  # of as many true lanes as the World has, out of twice as many
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,24 @@ def drift(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -> 
     """Let a World follow the actions of minutes of exploration and compare what it shows then with true frames.
 
     Returns for each of MARKS and DISTANCES: "world", the distance of the World's lanes from as many true lanes of other
-    seeds; "truth", that of such true lanes from as many others, both the mean of _SPLITS draws; and "ratio", the first
-    divided by the second, which of a perfect World is about 1.
+    seeds; "truth", that of the true lanes which the World follows from the same others, both the mean of _DRAWS draws;
+    and "ratio", the first divided by the second, which of a perfect World is 1.
     tick: told of frames as they are made.
     """
     followed = _explore(env, list(range(seed, seed + LANES)), tick)
     others = _explore(env, list(range(seed + LANES, seed + 3 * LANES)), tick)
     shown = _follow(world, followed, tick)
     rng = np.random.default_rng(0)
-    splits = [np.split(rng.permutation(2 * LANES), 2) for _ in range(_SPLITS)]
+    draws = [rng.permutation(2 * LANES)[:LANES] for _ in range(_DRAWS)]
     marks = []
     for place, mark in enumerate(MARKS):
-        learned, true = _lane_features(world, shown[place]), _lane_features(world, others.marked[place])
+        learned, true, other = (
+            _lane_features(world, frames[place]) for frames in (shown, followed.marked, others.marked)
+        )
         entry: dict[str, Any] = {"steps": mark}
         for name, distance in DISTANCES.items():
-            apart = float(np.mean([distance(learned[name], true[name][some]) for some, _ in splits]))
-            usual = float(np.mean([distance(true[name][rest], true[name][some]) for some, rest in splits]))
+            apart = float(np.mean([distance(learned[name], other[name][some]) for some in draws]))
+            usual = float(np.mean([distance(true[name], other[name][some]) for some in draws]))
             entry[name] = {"world": apart, "truth": usual, "ratio": apart / max(usual, 1e-9)}
         marks.append(entry)
     return {"marks": marks, "seeds": followed.start.seeds, "other_seeds": others.start.seeds}
@@ -127,14 +129,15 @@ def _colour(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _frechet(one: np.ndarray, other: np.ndarray) -> float:
-    """Squared Frechet distance of the vectors (lanes, n, C) as if they were normal, as in the FID (Heusel et al. 2017).
+    """Frechet distance of the vectors (lanes, n, C) as if they were normal: the root of an FID (Heusel et al. 2017).
 
     The vectors are 2 x 2 neighbouring tokens: what is near what counts, and not only what there is.
     """
     one, other = one.reshape(-1, one.shape[-1]), other.reshape(-1, other.shape[-1])
     covariances = np.cov(one.T), np.cov(other.T)
     root = np.sqrt(np.linalg.eigvals(covariances[0] @ covariances[1]).real.clip(0)).sum()
-    return float(((one.mean(0) - other.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1]) - 2 * root)
+    squared = ((one.mean(0) - other.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1]) - 2 * root
+    return float(np.sqrt(max(squared, 0)))
 
 
 DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {

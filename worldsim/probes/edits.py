@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.probes.intervals import mean_interval
+from worldsim.probes.intervals import share_interval
 from worldsim.probes.rotation import scene_mask
 from worldsim.probes.twin import Action, Step, Twin
 
@@ -26,8 +26,8 @@ def edits(twin: Twin) -> dict[str, Any]:
     at_once: of the frame right after the edit; after: of the one after the look away. Of the places where the simulator
     shows the edit (and in "after" does not show it while looking away):
     edited, unedited: how far the World's picture lies on the way from the true one without (0) to the true one with the
-    edit (1), once it has made the edit and once it has not; kept: the share of the first that is beyond the middle;
-    imagined: that of the second.
+    edit (1), once it has made the edit and once it has not; right: the share of the places where the first lies beyond
+    the middle and the second does not.
     """
     up: Action = {"camera": (10.0, -10.0)}
     back: Action = {"camera": (-10.0, 10.0)}
@@ -47,8 +47,7 @@ def edits(twin: Twin) -> dict[str, Any]:
             report[key][when] = {
                 "edited": edited.tolist(),
                 "unedited": unedited.tolist(),
-                "kept": mean_interval(edited > 0.5),
-                "imagined": mean_interval(unedited > 0.5),
+                "right": share_interval((edited > 0.5) & (unedited <= 0.5)),
             }
     return report
 

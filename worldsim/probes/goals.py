@@ -94,38 +94,34 @@ def rows(report: dict[str, Any]) -> list[Row]:
     still = parts["holding"]
     steps = still["steps"]
     made.append(Row("standing still", f"change a step over {steps} / simulator's", still["change"], at_most=2))
+    made.append(_of_mean("standing still", "grey levels a step where nothing moves", still["change_still"]))
     made.append(_of_mean("standing still", f"PSNR in dB after {steps} steps", still["psnr"]))
     for mark in parts["drift"]["marks"]:
         for name in drift.DISTANCES:
             label = f"{name} after {mark['steps']:,} steps / true frames apart"
             made.append(Row("drift", label, mark[name]["ratio"], at_most=1.5))
     for away in still["away"]:
-        label = f"{away['degrees']} degrees, dB lost, {'within' if away['within'] else 'beyond'} the context"
-        made.append(_of_mean("look away", label, away["loss"], at_most=1.0 if away["within"] else None))
+        label = f"{away['degrees']} degrees and back, {'within' if away['within'] else 'beyond'} the context"
+        made.append(_of_mean("look away", f"{label}, dB lost", away["loss"], at_most=1.0 if away["within"] else None))
+        made.append(_of_mean("look away", f"{label}, PSNR in dB", away["returned"]))
     for key in edits.EDITS:
-        once, after = (parts["edits"][key][when] for when in ("at_once", "after"))
-        counts = [f"of {len(part['edited'])}" for part in (once, after)]
-        made += [
-            _of_mean("edits stay", f"{key}: share shown at once, {counts[0]}", once["kept"]),
-            _of_mean("edits stay", f"{key}: share shown after a look away, {counts[1]}", after["kept"], at_least=0.85),
-            _of_mean("edits stay", f"{key}: share shown where none was made", after["imagined"]),
-        ]
+        for when, label, goal in (("at_once", "at once", None), ("after", "after a look away", 0.85)):
+            part = parts["edits"][key][when]
+            label = f"{key}, {label}: share right of {len(part['edited'])}"
+            made.append(_of_mean("edits stay", label, part["right"], at_least=goal))
     for name in variety.ATTRIBUTES:
         part = parts["variety"][name]
-        label = f"{name} of a start from text / ceiling of {part['ceiling']:.2f}"
-        made.append(Row("variety", label, part["ratio"], at_least=0.85))
-    steps = parts["alive"]["steps"]
-    if animals := parts["alive"]["animals"]:
-        made += [
-            _of_mean("animals", f"error of their number after {steps} steps", animals["error"], at_most=0.5),
-            _of_mean("animals", "the same of another true future", animals["other_error"]),
-            _of_mean("animals", "the same if there were none", animals["none_error"]),
-            Row("animals", "movement / simulator's", animals["moving"]),
-        ]
-    if weather := parts["alive"]["weather"]:
-        label = f"share where it is seen after {steps} steps, of {len(weather['towards'])}"
-        made.append(_of_mean("weather", label, weather["kept"]))
-        made.append(Row("weather", "change a step / simulator's", weather["moving"]))
+        label = f"{name} from text, above chance / readout's {part['ceiling']:.2f}"
+        made.append(Row("variety", label, _number(part["ratio"]), at_least=0.85))
+    steps, animals, weather = parts["alive"].values()
+    made += [
+        _of_mean("animals", f"error of their number after {steps} steps", animals["error"], at_most=0.5),
+        _of_mean("animals", "the same of another true future", animals["other_error"]),
+        _of_mean("animals", "the same if there were none", animals["none_error"]),
+        Row("animals", "pixels that come and go / simulator's", animals["moving"]),
+        _of_mean("weather", f"after {steps} steps: share right of {len(weather['weather'])}", weather["right"]),
+        Row("weather", "change a step / simulator's", weather["moving"]),
+    ]
     (rate,) = (row for row in report["speed"] if row["steps"] == report["denoising_steps"])
     made.append(Row("frame rate", f"frames/s, K={rate['steps']}", rate["frames_per_second"], at_least=30))
     made.append(Row("frame rate", f"p99 of a step in ms, K={rate['steps']}", rate["p99_ms"], at_most=60))

@@ -12,6 +12,7 @@ from worldsim.probes.twin import Action, Twin
 from worldsim.probes.walking import change
 
 STILL = 200  # steps of doing nothing
+_STILL = 0.0005  # a change below this share of white is as good as none: nothing moves but a cloud
 ANGLES = (50, 90, 180)  # degrees to the right, and back
 RATE = 10  # degrees a tick, the most that the camera takes
 
@@ -19,11 +20,13 @@ RATE = 10  # degrees a tick, the most that the camera takes
 def holding(twin: Twin) -> dict[str, Any]:
     """Stand still for STILL steps, then turn away by each of ANGLES and back; returns figures by place.
 
-    change_world, change_truth: mean absolute change of brightness a step; change: their ratio. psnr: of the World's
+    change_world, change_truth: mean absolute change of brightness a step; change: their ratio, all places together;
+    change_still: that of the World in grey levels of 255, where the simulator's is below _STILL. psnr: of the World's
     last frame against the simulator's.
     away: for each angle the PSNR against the start of the left half of the picture, all of which was out of sight (the
     view is 96 degrees wide): after the return, and after as many steps of doing nothing ("idle"); of the World and of
-    the simulator. loss: the second minus the first, of the World. within: the start is still in the World's context.
+    the simulator. returned: the first, of the World; loss: the second minus the first. within: the start is still in
+    the World's context.
     """
     truth, shown = twin.play([{}] * STILL)
     away = []
@@ -42,6 +45,7 @@ def holding(twin: Twin) -> dict[str, Any]:
                 "world_idle": world_idle.tolist(),
                 "truth": _same_left(true, -1).tolist(),
                 "truth_idle": _same_left(truth, 2 * ticks).tolist(),
+                "returned": mean_interval(world),
                 "loss": mean_interval(world_idle - world),
             }
         )
@@ -50,8 +54,8 @@ def holding(twin: Twin) -> dict[str, Any]:
         "steps": STILL,
         "change_world": change_world.tolist(),
         "change_truth": change_truth.tolist(),
-        # Of all places together: in many of them the simulator changes nothing at all.
         "change": float(change_world.sum() / max(change_truth.sum(), 1e-9)),
+        "change_still": mean_interval(255 * change_world[change_truth < _STILL]),
         "psnr": mean_interval(psnr(shown[:, -1], truth[:, -1])),
         "away": away,
     }

@@ -1,4 +1,4 @@
-"""A mean over starts with its 95% interval, by the bootstrap."""
+"""Means over starts, and shares of places, with their 95% intervals."""
 
 from __future__ import annotations
 
@@ -29,3 +29,14 @@ def mean_interval(values: np.ndarray) -> Interval:
     picks = np.random.default_rng(0).integers(len(values), size=(_RESAMPLES, len(values)))
     low, high = np.percentile(values[picks].mean(1), (2.5, 97.5))
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def share_interval(hits: np.ndarray) -> Interval:
+    """The share of hits, bool (places,), and its 95% interval by Wilson, which also of few is never a point."""
+    count = len(hits)
+    if not count:
+        return Interval(np.nan, np.nan, np.nan)
+    share, z = float(np.mean(hits)), 1.96
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    reach = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return Interval(share, max(0.0, float(middle - reach)), min(1.0, float(middle + reach)))

@@ -101,8 +101,8 @@ def _speed(report: dict[str, Any]) -> list[str]:
 
 
 def _goals(report: dict[str, Any]) -> list[str]:
-    lines = ["All that it is wanted to do [95% interval]", f"{'':<16}{'measure':<50}{'value':<24}goal"]
+    lines = ["All that it is wanted to do [95% interval]", f"{'':<16}{'measure':<54}{'value':<24}goal"]
     for row in goals.rows(report):
         verdict = f"  {row.verdict}" if row.verdict not in ("", "reached") else ""
-        lines.append(f"{row.aim:<16}{row.measure:<50}{row.shown:<24}{row.goal}{verdict}".rstrip())
+        lines.append(f"{row.aim:<16}{row.measure:<54}{row.shown:<24}{row.goal}{verdict}".rstrip())
     return lines

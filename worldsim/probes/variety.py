@@ -28,8 +28,8 @@ _DECAY = 0.01
 def variety(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -> dict[str, Any]:
     """Start the World from the captions of STARTS held-out places; returns for each of ATTRIBUTES shares read right.
 
-    "world": of the World's frames, "ceiling": of the simulator's, "ratio": the first by the second, and "chance": what
-    saying always the same would give. tick: told of frames as they are made.
+    "world": of the World's frames, "ceiling": of the simulator's, "chance": of saying always the same; and "ratio", how
+    far the first is above chance by how far the second is. tick: told of frames as they are made.
     """
     frames, labels, _ = _first_frames(env, range(seed, seed + _LEARNED), tick)
     true, asked, captions = _first_frames(env, range(seed + _LEARNED, seed + _LEARNED + STARTS), tick)
@@ -44,7 +44,8 @@ def variety(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -
         wanted = asked[:, column]
         ceiling, right = (float((read(part) == wanted).double().mean()) for part in (seen, started))
         chance = float(wanted.bincount().max() / len(wanted))
-        report[name] = {"world": right, "ceiling": ceiling, "ratio": right / max(ceiling, 1e-9), "chance": chance}
+        ratio = (right - chance) / (ceiling - chance) if ceiling > chance else float("nan")
+        report[name] = {"world": right, "ceiling": ceiling, "chance": chance, "ratio": ratio}
     return report
 
 
@@ -54,12 +55,13 @@ def _started(world: World, seed: int, captions: list[str]) -> np.ndarray:
 
 def _first_frames(env: gym.Env, seeds: range, tick: Callable[[int], Any]) -> tuple[np.ndarray, Tensor, list[str]]:
     """First frames uint8 (n, H, W, 3), their attributes int64 (n, 3), as places in ATTRIBUTES, and their captions."""
+    simulator: Any = env.unwrapped
     frames, labels, captions = [], [], []
     for seed in seeds:
         frame, info = env.reset(seed=seed)
         frames.append(np.array(frame))
         labels.append([values.index(info[name]) for name, values in ATTRIBUTES.items()])
-        captions.append(info["caption"])
+        captions.append(simulator.caption(np.random.default_rng(seed), "long"))  # leaves nothing out
         tick(1)
     return np.stack(frames), torch.tensor(labels), captions
 
