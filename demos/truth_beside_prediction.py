@@ -12,7 +12,7 @@ import numpy as np
 from worldsim.agents.exploration import make_policy
 from worldsim.clip import Clip
 
-CONTEXT, STEPS, SEEDS = 16, 32, range(7_000_001, 7_000_009, 2)
+CONTEXT, STEPS, SEEDS = 16, 60, range(8_000_001, 8_000_009, 2)
 
 simulator = gym.make("worldsim/BlocksSim-v0", size=(80, 128)).unwrapped
 learned = gym.make("worldsim/Blocks-v0")

@@ -160,8 +160,8 @@ def evaluate(
         starts: How many places to start from.
         seed: First held-out seed of the simulator; recordings use lower ones.
         out: Directory for the figures (JSON) and the contact sheets of truth beside prediction.
-        full: Of a World of the block world, measure all that it is wanted to do, which takes a quarter of an hour, and
-            write a report as a page too (needs the extra worldsim[report]).
+        full: Of a World of the block world, measure all that it is wanted to do, which takes many minutes, and write a
+            report as a page too (needs the extra worldsim[report]).
     """
     from worldsim.probes.prediction import evaluate
 

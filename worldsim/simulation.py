@@ -30,14 +30,15 @@ FIRST_FRAME_STEPS = 16  # a frame made from text alone has nothing to lean on: i
 class StepResult:
     """What a step gave: frames uint8 (lanes, H, W, 3), rewards float32 (lanes,), ends bool (lanes,).
 
-    latents (lanes, h, w, C), moved (lanes, H, W, 4): what the frames were drawn from, see `Tokenizer.decode`.
+    latents (lanes, h, w, C): what the frames were drawn from; places (lanes, H, W, 2): where in the frames before each
+    pixel was looked up, see `worldsim.model.motion.carried`.
     """
 
     frames: Tensor
     rewards: Tensor
     ends: Tensor
     latents: Tensor
-    moved: Tensor | None
+    places: Tensor
 
 
 @dataclass
@@ -254,7 +255,7 @@ class Simulation:
         self.frames = tokenizer.decode_uint8(latents, moved)
         if moved is not None:  # it goes on from what is shown
             memory.latents = tokenizer.encode(self.frames)
-        return StepResult(self.frames, memory.reward.clone(), memory.end > 0, latents, moved)
+        return StepResult(self.frames, memory.reward.clone(), memory.end > 0, latents, places)
 
     def policy_actions(self) -> Tensor:
         """What the World's own policy would do now: flat float32 (lanes, action_dim), drawn by the lanes' seeds."""

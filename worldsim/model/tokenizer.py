@@ -170,6 +170,7 @@ class Tokenizer(nn.Module):
         truth: Tensor | None = None,
         travelled: Tensor | None = None,
         moved: Tensor | None = None,
+        true_moved: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Reconstruction loss of frames (batch, H, W, 3) uint8; the entry "loss" is minimised.
 
@@ -182,6 +183,8 @@ class Tokenizer(nn.Module):
         to be; travelled (more,): how far the picture has moved on the way, in heights. The further, the less counts the
         distance from the truth, which would ask for a blur there, and further on how detailed it is.
         moved (batch + more, H, W, 4) uint8, in 255ths: the frame before each, as for `decode`; 0 where there is none.
+        true_moved (batch + more, H, W, 3) uint8, in 255ths: the true frame before, moved likewise. What the dynamics
+        made may long have parted from the truth: there it is to keep what would fit the truth.
         """
         target = frames.float() / 255
         shown = target
@@ -204,9 +207,11 @@ class Tokenizer(nn.Module):
         loss = (torch.exp2(-away / _ERROR_FADE) * (squared + 0.05 * edges)).mean()
         values = {"psnr": -10 * squared[: len(frames)].mean().log10()}
         if before is not None and fits is not None:
-            right = _nearer(before[..., :3], output, target)
+            would = before[..., :3] if true_moved is None else true_moved.float() / 255
+            right = _nearer(would, output, target)
             unsure = F.binary_cross_entropy_with_logits(fits.float(), right, reduction="none") * before[..., 3:]
-            loss = loss + _FIT_WEIGHT * (torch.exp2(-away / _ERROR_FADE) * unsure.mean((1, 2, 3))).mean()
+            fade = torch.exp2(-away / _ERROR_FADE) if true_moved is None else 1.0
+            loss = loss + _FIT_WEIGHT * (fade * unsure.mean((1, 2, 3))).mean()
             values |= {"unsure": unsure.mean(), "kept": (fits > 0).float().mean()}
             output = torch.where(fits > 0, before[..., :3], output)
         if config.patches:

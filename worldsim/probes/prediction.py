@@ -36,7 +36,7 @@ def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000, 
 
     world: name or path. starts: places to start from, at least 2; place i is reached from seed + i of the simulator.
     full: of a World of the block world, measure everything that it is wanted to do, and write report.html too, which
-    needs matplotlib; takes a quarter of an hour.
+    needs matplotlib; takes many minutes.
     The figures but for the speed depend on the arguments alone (on one machine). UnknownWorldError (a ValueError) if
     there is no such World; ValueError for one without a simulator, or without the one that `full` needs, and for fewer
     than 2 starts; ModuleNotFoundError without matplotlib.
@@ -48,7 +48,7 @@ def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000, 
     if full and not turns:
         raise ValueError(f"full is for Worlds of {SIMULATOR}, and the World {world} is one of {learned.spec.simulator}")
     if full:
-        import matplotlib  # noqa: F401  now, and not after a quarter of an hour
+        import matplotlib  # noqa: F401  now, and not at the end
     env = open_simulator(learned.spec)
     out = Path(out)
     lanes = [list(range(seed + first, seed + min(first + _LANES, starts))) for first in range(0, starts, _LANES)]

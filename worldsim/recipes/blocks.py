@@ -1,6 +1,7 @@
 """The block world: walked, dug and built in at 80x128, twenty frames a second."""
 
 from worldsim.model.forcing import ForcingConfig
+from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.recipes.recipe import DynamicsSizes, Recipe
 from worldsim.training.loop import Phase
 
@@ -11,9 +12,10 @@ RECIPE = Recipe(
     env_kwargs={"size": [80, 128]},
     policy="resting",
     frames=256_000,
+    tokenizer=TokenizerConfig(carries=True),
     dynamics=DynamicsSizes(sees_motion=True),
     tokenizer_phases=[
-        Phase(minutes=22, batch=16, rate=1e-3, rate_end=1e-5),
+        Phase(minutes=20, batch=16, rate=1e-3, rate_end=1e-5),
         # The decoder learns to draw textures, also from the blur that a World fades to.
         Phase(minutes=7, batch=16, rate=7e-4, rate_end=1e-5, settings={"blur": 3.0, "adversarial": 1e-3}),
     ],
@@ -21,20 +23,20 @@ RECIPE = Recipe(
     dynamics_phases=[
         # Short clips, because more of them in a batch show more different places.
         Phase(minutes=26, batch=8, time=8, rate=8e-4, rate_end=6e-4, settings={"drift": 0.02}),
-        # Once it moves, against drift and blur: half of the clips go on from what the model made, and what is made is
-        # scored as two samples. Each clip comes twice, so a batch shows four places.
+        # Once it moves, against drift: half of the clips go on from what the model made and the decoder drew.
         Phase(
-            minutes=80,
+            minutes=58,
             batch=8,
             time=12,
             rate=6e-4,
-            rate_end=2e-5,
-            settings={"own": 0.5, "own_depth": 200, "own_floor": 0.25, "energy": 0.5, "drift": 0.02},
+            rate_end=1e-5,
+            settings={"own": 0.5, "own_depth": 64, "own_floor": 0.0, "drift": 0.02},
         ),
     ],
-    # Then it learns to draw what is made, as detailed as what was recorded.
+    # Then the decoder learns to draw what is made, twice, because what it draws is what goes on.
     decoder_phases=[
-        Phase(minutes=8, batch=32, rate=6e-4, rate_end=1e-5, settings={"patches": 0.04, "gridless": 4.0}),
+        Phase(minutes=3.5, batch=32, rate=5e-4, rate_end=2e-4),
+        Phase(minutes=3.5, batch=32, rate=2e-4, rate_end=1e-5),
     ],
     average=0.995,  # of 200 steps: a longer one lags behind in the last minutes
     temperature=0.0,  # of the noise that frames are made from: 1 shows more detail, and is wrong sooner (NOTES.md)

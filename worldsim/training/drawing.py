@@ -21,6 +21,7 @@ from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.data.batches import Batch, frame_batches, motion_of
 from worldsim.data.store import FrameStore
 from worldsim.files import clear_leftovers
+from worldsim.model.motion import carried
 from worldsim.world import World
 
 STEPS = 64
@@ -34,13 +35,15 @@ class Made:
 
     latents float16 (steps, count, h, w, C); rows int64 (steps, count): the true frames' rows in the store; travelled
     float32 (steps, count): how long a way the picture has moved since the World was last shown the truth, in heights;
-    moved uint8 (steps, count, H, W, 4): the frame before, moved, in 255ths, if the tokenizer carries.
+    moved uint8 (steps, count, H, W, 4): the frame before, moved, in 255ths, and true_moved (steps, count, H, W, 3) the
+    true frame before, moved likewise, if the tokenizer carries.
     """
 
     latents: Tensor
     rows: Tensor
     travelled: Tensor
     moved: Tensor | None = None
+    true_moved: Tensor | None = None
 
 
 def make_frames(world: World, store: FrameStore, path: Path, *, seed: int, show: bool) -> Made:
@@ -71,17 +74,24 @@ def _go_on(world: World, store: FrameStore, first: np.ndarray, steps: int, seed:
     actions = np.array(store.actions[rows[:-1]])
     shown = np.array(store.frames[rows[:context]])
     run = world.start(len(first), seed, context=shown.swapaxes(0, 1), actions=actions[: context - 1].swapaxes(0, 1))
-    latents, moved = [], []
-    for taken in actions[context - 1 :]:
+    after = rows[context - 1 :]
+    latents, moved, true_moved = [], [], []
+    for taken, before in zip(actions[context - 1 :], after, strict=False):
+        frames = run.frames
         result = run.step(taken)
         latents.append(result.latents.half().cpu())
-        if result.moved is not None:
-            moved.append((255 * result.moved).round().to(torch.uint8).cpu())
+        if world.tokenizer.config.carries:
+            true = torch.from_numpy(np.array(store.frames[before])).to(run.device)
+            moved.append(_in_255ths(carried(frames, result.places)))
+            true_moved.append(_in_255ths(carried(true, result.places)[..., :3]))
         bar.update(len(first))
-    after = rows[context - 1 :]
     path = motion_of(store, after.T)[:, 1:].norm(dim=-1).mean((2, 3)) / store.size[0]
     made = {"latents": torch.stack(latents), "rows": torch.from_numpy(after[1:]), "travelled": path.cumsum(1).T}
-    return made | ({"moved": torch.stack(moved)} if moved else {})
+    return made | ({"moved": torch.stack(moved), "true_moved": torch.stack(true_moved)} if moved else {})
+
+
+def _in_255ths(pictures: Tensor) -> Tensor:
+    return (255 * pictures).round().to(torch.uint8).cpu()
 
 
 def drawing_batches(store: FrameStore, made: Made, batch: int, device: torch.device, seed: int) -> Iterator[Batch]:
@@ -100,6 +110,7 @@ def drawing_batches(store: FrameStore, made: Made, batch: int, device: torch.dev
             "truth": torch.from_numpy(np.array(store.frames[made.rows[picked].numpy()])),
             "travelled": made.travelled[picked],
         }
-        if made.moved is not None:  # nothing has moved to where the recorded frames are
-            parts["moved"] = F.pad(made.moved[picked], (0, 0) * 3 + (batch - of_made, 0))
+        for name, moved in (("moved", made.moved), ("true_moved", made.true_moved)):
+            if moved is not None:  # nothing has moved to where the recorded frames are
+                parts[name] = F.pad(moved[picked], (0, 0) * 3 + (batch - of_made, 0))
         yield recorded | {name: part.to(device) for name, part in parts.items()}

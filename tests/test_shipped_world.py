@@ -1,0 +1,56 @@
+"""What the World that ships can do, as floors with slack: a change that costs its quality shows here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import worldsim
+from worldsim.probes.heldout import explore, open_simulator
+from worldsim.probes.places import standing_places
+from worldsim.probes.rollouts import psnr
+from worldsim.probes.turning import turning
+from worldsim.probes.twin import Twin
+from worldsim.world import World
+
+SEED = 7_950_000
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return worldsim.load("blocks")
+
+
+@pytest.fixture(scope="module")
+def simulator(world: World) -> Iterator[gym.Env]:
+    with open_simulator(world.spec) as env:
+        yield env
+
+
+@pytest.fixture(scope="module")
+def twin(world: World, simulator: gym.Env) -> Twin:
+    return Twin(world, simulator, standing_places(simulator, world.spec, SEED, 4), lambda frames: None)
+
+
+def test_it_predicts_better_than_copying(world: World, simulator: gym.Env) -> None:
+    truth = explore(simulator, list(range(SEED, SEED + 16)), 4, lambda: None)
+    run = truth.start(world)
+    for step in range(1, 5):
+        shown = run.step(truth.taken(step)).frames.cpu().numpy()
+        lead = psnr(shown, truth.after(step)) - psnr(truth.after(0), truth.after(step))
+        assert lead.mean() > 1, f"{lead.mean():.2f} dB over copying after {step} steps"
+
+
+def test_it_turns_as_it_is_told(twin: Twin) -> None:
+    report = turning(twin)
+    for axis in ("yaw", "pitch"):
+        assert 0.85 < report[axis]["gain"] < 1.15
+        assert report[axis]["error_per_tick"] < 0.25
+
+
+def test_it_shows_the_place_still_after_three_seconds(twin: Twin) -> None:
+    truth, shown = twin.play([{}] * 60)
+    assert np.mean(psnr(shown[:, -1], truth[:, -1])) > 20
