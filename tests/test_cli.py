@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import gymnasium as gym
@@ -167,11 +168,15 @@ def test_ctrl_c_stops_with_130(tiny_world_dir: Path, tmp_path: Path) -> None:
     # In a process of its own: an interrupt in the middle of an import would leave half a module behind for other tests.
     out = tmp_path / "clip.mp4"
     command = [sys.executable, "-m", "worldsim.cli", "play", str(tiny_world_dir), "--headless", "--frames", "100000"]
-    with subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True) as process:
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests started in the background ignore it
+    with subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         while not any(tmp_path.iterdir()) and process.poll() is None:  # until the video has been begun
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        error = process.communicate()[1]
+        try:
+            error = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert error.splitlines()[-1] == "worldsim: stopped"
     assert "Traceback" not in error
