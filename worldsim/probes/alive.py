@@ -19,7 +19,7 @@ from worldsim.probes.edits import towards
 from worldsim.probes.heldout import CONTEXT
 from worldsim.probes.intervals import mean_interval, share_interval
 from worldsim.probes.places import Standing, standing_places
-from worldsim.probes.twin import Twin
+from worldsim.probes.twin import Step, Twin
 from worldsim.probes.walking import change
 from worldsim.world import World
 
@@ -52,8 +52,8 @@ def alive(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -> 
         if view["weather"] != "clear":
             weather.append(place)
 
-    def look_on(places: list[Standing]) -> tuple[np.ndarray, np.ndarray]:
-        return Twin(world, env, places, tick).play([{}] * STEPS)
+    def twin(places: list[Standing]) -> Twin:
+        return Twin(world, env, places, tick)
 
     if not animals or not weather:
         raise ValueError(
@@ -62,19 +62,21 @@ def alive(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -> 
         )
     return {
         "steps": STEPS,
-        "animals": _animals(look_on, env, animals[:LANES]),
-        "weather": _weather(look_on, env, weather[:LANES]),
+        "animals": _animals(twin, env, animals[:LANES]),
+        "weather": _weather(twin, env, weather[:LANES]),
     }
 
 
-LookOn = Callable[[list[Standing]], tuple[np.ndarray, np.ndarray]]
+TwinAt = Callable[[list[Standing]], Twin]
 
 
-def _animals(look_on: LookOn, env: gym.Env, places: list[Standing]) -> dict[str, Any]:
+def _animals(twin: TwinAt, env: gym.Env, places: list[Standing]) -> dict[str, Any]:
+    idle: list[Step] = [{}] * STEPS
     here = [_after(env, place) for place in places]
-    true, shown = look_on(here)
-    true_empty, shown_empty = look_on([_after(env, place, herd=place.snapshot.herd[:0]) for place in places])
-    other, _ = look_on([replace(one, snapshot=replace(one.snapshot, stream=one.snapshot.stream + 1)) for one in here])
+    true, shown = twin(here).play(idle)
+    true_empty, shown_empty = twin([_after(env, place, herd=place.snapshot.herd[:0]) for place in places]).play(idle)
+    others = [replace(one, snapshot=replace(one.snapshot, stream=one.snapshot.stream + 1)) for one in here]
+    other = twin(others).truth(idle)
     seen = {
         "truth": _visible(true, true_empty),
         "other": _visible(other, true_empty),
@@ -103,9 +105,10 @@ def _patches(mask: np.ndarray) -> int:
     return int((facts[1:, cv2.CC_STAT_AREA] >= enough).sum())  # the first is all the rest
 
 
-def _weather(look_on: LookOn, env: gym.Env, places: list[Standing]) -> dict[str, Any]:
-    true, shown = look_on([_after(env, place) for place in places])
-    true_clear, shown_clear = look_on([_after(env, place, weather=0) for place in places])
+def _weather(twin: TwinAt, env: gym.Env, places: list[Standing]) -> dict[str, Any]:
+    idle: list[Step] = [{}] * STEPS
+    true, shown = twin([_after(env, place) for place in places]).play(idle)
+    true_clear, shown_clear = twin([_after(env, place, weather=0) for place in places]).play(idle)
     seen, weather = towards(shown[:, -1], true_clear[:, -1], true[:, -1])
     _, clear = towards(shown_clear[:, -1], true_clear[:, -1], true[:, -1])
     weather, clear = weather[seen], clear[seen]
@@ -128,4 +131,4 @@ def _after(env: gym.Env, place: Standing, **state: Any) -> Standing:
 
 def frames_made() -> int:
     """How many frames of the World `alive` makes, if there are enough places."""
-    return 5 * LANES * STEPS
+    return 4 * LANES * STEPS

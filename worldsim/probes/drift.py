@@ -12,7 +12,7 @@ import torch
 from gymnasium import spaces
 
 from worldsim.probes.heldout import CONTEXT, Stretch, wander
-from worldsim.probes.walking import luma
+from worldsim.probes.walking import colours, luma
 from worldsim.world import World
 
 LANES = 8
@@ -106,14 +106,13 @@ def frames_made() -> int:
 def _lane_features(world: World, frames: np.ndarray) -> dict[str, np.ndarray]:
     """What the distances compare, of frames uint8 (lanes, frames, H, W, 3): arrays with the lanes first."""
     grey = luma(frames)
-    bins = (frames // 64).astype(np.int64) @ np.array([16, 4, 1])
     with torch.inference_mode():
         pictures = torch.from_numpy(frames.reshape(-1, *frames.shape[2:])).to(world.device)
         latents = world.tokenizer.encode(pictures)[..., :_COARSE].double().cpu()
     corners = (latents[:, :-1, :-1], latents[:, 1:, :-1], latents[:, :-1, 1:], latents[:, 1:, 1:])
     return {
         "detail": np.array([sum((np.diff(lane, axis=axis) ** 2).mean() for axis in (1, 2)) for lane in grey]),
-        "colour": np.stack([np.bincount(lane.ravel(), minlength=64) / lane.size for lane in bins]),
+        "colour": colours(frames),
         "latents": torch.cat(corners, -1).numpy().reshape(len(frames), -1, 4 * _COARSE),
     }
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.envs.blocks.blocks import BIOMES, TIMES, WEATHERS
+from worldsim.probes.walking import colours
 from worldsim.world import World
 
 ATTRIBUTES = {"biome": BIOMES, "time": TIMES, "weather": WEATHERS}
@@ -70,10 +71,8 @@ def _first_frames(env: gym.Env, seeds: range, tick: Callable[[int], Any]) -> tup
 def _features(world: World, frames: np.ndarray) -> Tensor:
     """What the readout sees of frames: colours, and latents by rows of tokens, their means and how they vary."""
     latents = world.tokenizer.encode(torch.from_numpy(frames).to(world.device))[..., :_COARSE].double().cpu()
-    bins = (frames // 64).astype(np.int64) @ np.array([16, 4, 1])
-    colours = np.stack([np.bincount(frame.ravel(), minlength=64) / frame.size for frame in bins])
     rows = torch.cat([latents.mean(2), latents.std(2)], -1)
-    return torch.cat([rows.flatten(1), torch.from_numpy(colours).sqrt()], 1)
+    return torch.cat([rows.flatten(1), torch.from_numpy(colours(frames)).sqrt()], 1)
 
 
 def _readout(features: Tensor, labels: Tensor, classes: int) -> Callable[[Tensor], Tensor]:

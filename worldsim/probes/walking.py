@@ -57,6 +57,12 @@ def luma(frames: np.ndarray) -> np.ndarray:
     return frames.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
 
 
+def colours(frames: np.ndarray) -> np.ndarray:
+    """Share of the pixels in each of 64 colours, four levels a channel: (n, 64) of uint8 (n, ..., 3)."""
+    bins = (frames // 64).astype(np.int64) @ np.array([16, 4, 1])
+    return np.stack([np.bincount(one.ravel(), minlength=64) / one.size for one in bins])
+
+
 def gradient_energy(frames: np.ndarray, *, gridless: bool = False) -> np.ndarray:
     """Mean squared difference of brightness between neighbouring pixels, (lanes, T): the first frame is left out.
 
