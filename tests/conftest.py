@@ -58,9 +58,10 @@ def tiny_world_dir(tiny_spec: WorldSpec, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def carrying_world_dir(tiny_spec: WorldSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Directory of a small World that draws each frame also from the one before."""
+    """Directory of a small World that draws each frame also from the one before, and remembers its surroundings."""
     path = tmp_path_factory.mktemp("worlds") / "carrying"
-    random_world(tiny_spec, end_logit=-9, carries=True).save(path)
+    spec = tiny_spec.model_copy(update={"field_of_view": 70.0})
+    random_world(spec, end_logit=-9, carries=True).save(path)
     return path
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 import worldsim
 from worldsim.probes.heldout import explore, open_simulator
 from worldsim.probes.places import standing_places
 from worldsim.probes.rollouts import psnr
 from worldsim.probes.turning import turning
+from worldsim.probes.walking import change
 from worldsim.probes.twin import Twin
 from worldsim.world import World
 
@@ -54,3 +56,17 @@ def test_it_turns_as_it_is_told(twin: Twin) -> None:
 def test_it_shows_the_place_still_after_three_seconds(twin: Twin) -> None:
     truth, shown = twin.play([{}] * 60)
     assert np.mean(psnr(shown[:, -1], truth[:, -1])) > 20
+
+
+def test_it_knows_a_place_again_after_looking_away(twin: Twin) -> None:
+    there, back = {"camera": (10, 0)}, {"camera": (-10, 0)}
+    _, shown = twin.play([there] * 5 + [back] * 5)
+    left = shown[:, :, :, : shown.shape[3] // 2]  # all of it was out of sight
+    assert np.mean(psnr(left[:, -1], left[:, 0])) > 19.5
+
+
+def test_it_stands_still_and_its_tokenizer_is_sharp(twin: Twin, world: World) -> None:
+    truth, shown = twin.play([{}] * 60)
+    assert 255 * change(shown).mean() < 1
+    drawn = world.tokenizer.decode_uint8(world.tokenizer.encode(torch.from_numpy(truth[:, -1])))
+    assert np.mean(psnr(drawn.numpy(), truth[:, -1])) > 30

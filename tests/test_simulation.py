@@ -1,6 +1,7 @@
 """Running Worlds: lanes are independent, snapshots are exact, starts come from where the caller says."""
 
 import copy
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import worldsim
-from worldsim.model.motion import carried
+from worldsim.model.dynamics import Dynamics
+from worldsim.model.motion import carried, pixel_places
+from worldsim.model.sampler import Memory
 from worldsim.simulation import Simulation, lane_noise
 from worldsim.world import World
 
@@ -190,6 +193,48 @@ def test_a_world_that_carries_goes_on_from_the_very_frame_that_is_shown(carrying
         assert 0.05 < kept < 0.95, "some is kept and some is drawn"
         with torch.no_grad():
             assert torch.equal(run.latents, world.tokenizer.encode(run.frames))
+
+
+def test_what_left_the_view_is_there_when_it_comes_back(
+    carrying_world_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tokenizer keeps all that there is to keep; the turns are given in place of predicted ones."""
+    world = copy.deepcopy(worldsim.load(carrying_world_dir, device="cpu", dtype="float32"))
+    torch.nn.init.zeros_(world.tokenizer.to_fit.weight)
+    torch.nn.init.ones_(world.tokenizer.to_fit.bias)
+    slope = torch.tensor([1.5, 1.0]) * math.tan(math.radians(world.spec.field_of_view / 2))
+    now = pixel_places(32, 48, torch.device("cpu")) * slope
+
+    def turned(dynamics: Dynamics, memory: Memory, actions: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        angle = torch.deg2rad(actions[:, -2] * 10)[:, None, None]
+        ahead = angle.cos() - now[..., 0] * angle.sin()
+        before = torch.stack([now[..., 0] * angle.cos() + angle.sin(), now[..., 1].expand_as(ahead)], -1)
+        return before / ahead[..., None] / slope
+
+    monkeypatch.setattr("worldsim.simulation.sample_next", turned)
+    torch.manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(2, 3, 4, 6), (32, 48), mode="bicubic").clamp(0, 1)
+    frames = (255 * smooth).byte().permute(0, 2, 3, 1)
+    run = world.start(2, context=frames[:, None])
+    yaw = world.spec.flatten({"forward": 0, "camera": np.array([10, 0], np.float32)})
+    other = world.spec.flatten({"forward": 0, "camera": np.array([-10, 0], np.float32)})
+    for step in range(3):
+        run.step(np.stack([yaw, other]))
+        if step == 0:
+            branched, snapshot = run.branch(2), run.snapshot()
+    gone = run.frames
+    for _ in range(3):
+        run.step(np.stack([other, yaw]))
+    assert (run.frames.int() - frames).abs().float().mean() < 4 < (gone.int() - frames).abs().float().mean()
+    branched.step(np.stack([other, other, yaw, yaw]))
+    assert (branched.frames.int() - frames.repeat_interleave(2, 0)).abs().float().mean() < 4
+    run.restore(snapshot)
+    run.step(np.stack([other, yaw]))
+    assert torch.equal(run.frames, branched.frames[::2])
+    run.reset(np.array([True, False]), [5], context=255 - frames[:1, None])
+    run.step(np.stack([yaw, yaw]))
+    run.step(np.stack([other, other]))
+    assert (run.frames[0].int() - (255 - frames[0].int())).abs().float().mean() < 4, "and not what was before the reset"
 
 
 def test_a_start_shows_the_frame_itself(world: World) -> None:

@@ -7,7 +7,7 @@ lanes run beside it, nor on when they were reset, nor on snapshots taken and res
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 from worldsim.model import PATCH
 from worldsim.model.motion import carried
 from worldsim.model.sampler import Memory, remember_context, sample_first, sample_next
+from worldsim.model.surroundings import Surroundings
 from worldsim.model.text import encode_bytes
 from worldsim.spec import check_size
 from worldsim.world import World
@@ -31,7 +32,8 @@ class StepResult:
     """What a step gave: frames uint8 (lanes, H, W, 3), rewards float32 (lanes,), ends bool (lanes,).
 
     latents (lanes, h, w, C): what the frames were drawn from; places (lanes, H, W, 2): where in the frames before each
-    pixel was looked up, see `worldsim.model.motion.carried`.
+    pixel was looked up; moved (lanes, H, W, 4): what was found there, see `worldsim.model.motion.carried`, or in older
+    pictures; None if the tokenizer does not carry.
     """
 
     frames: Tensor
@@ -39,6 +41,7 @@ class StepResult:
     ends: Tensor
     latents: Tensor
     places: Tensor
+    moved: Tensor | None
 
 
 @dataclass
@@ -50,6 +53,7 @@ class Snapshot:
     draws: list[int]
     frames: Tensor
     contexts: list[tuple[Tensor, Tensor]]
+    surroundings: Surroundings | None
 
 
 def lane_noise(seed: int, draw: int, shape: tuple[int, ...]) -> Tensor:
@@ -91,6 +95,7 @@ class Simulation:
         self.seeds, self._draws = [0] * lanes, [0] * lanes
         self._memory = Memory.empty(world.dynamics, lanes, self._grid, world.spec.context_length)
         self.frames = torch.zeros(lanes, height, width, 3, dtype=torch.uint8, device=world.device)
+        self._surroundings: Surroundings | None = None
         # What each lane started from: latents (T, h, w, C), and the last of them as it is shown, uint8 (H, W, 3).
         self._contexts: list[tuple[Tensor, Tensor]] = [(self._memory.latents[:0], self.frames[0])] * lanes
         seeds = [int(seed) + lane for lane in range(lanes)] if isinstance(seed, int | np.integer) else list(seed)
@@ -163,10 +168,21 @@ class Simulation:
         self._memory.put(where, memory)
         self.frames = self.frames.clone()
         self.frames[where] = frames
+        self._look_about_anew(where)
         for row, (lane, seed) in enumerate(zip(where, seeds, strict=True)):
             self.seeds[lane], self._draws[lane] = int(seed), 1
             self._contexts[lane] = latents[row], frames[row]
         return self.frames
+
+    def _look_about_anew(self, lanes: list[int]) -> None:
+        """Some lanes have not shown anything but their present frames."""
+        view = self.world.spec.field_of_view
+        if view is None or not self.world.tokenizer.config.carries:
+            return
+        if self._surroundings is None:
+            self._surroundings = Surroundings.empty(self.frames, view)
+        else:
+            self._surroundings.put(lanes, Surroundings.empty(self.frames[lanes], view))
 
     def _stored_starts(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """The start contexts that the seeds draw: latents (lanes, T, h, w, C), flat actions, and the last frames."""
@@ -239,23 +255,25 @@ class Simulation:
         if not bool(flat.isfinite().all()):
             raise ValueError("actions must be finite numbers")
         memory = self._memory
-        # Two draws a step: for the new frame, and for the noise that remembered frames get.
-        shape = (2, *memory.latents.shape[1:])
+        shape = memory.latents.shape[1:]
         noises = torch.stack([lane_noise(s, d, shape) for s, d in zip(self.seeds, self._draws, strict=True)])
-        noises = noises.to(memory.latents)
+        noises = self.world.spec.temperature * noises.to(memory.latents)
         self._draws = [draw + 1 for draw in self._draws]
-        noises[:, 0] *= self.world.spec.temperature
         scaled = self.world.spec.layout.scale(flat.to(self.device))
         places = sample_next(
-            self.world.dynamics, memory, scaled, noises[:, 0], noises[:, 1], steps=self.steps,
-            shortcut=self.world.spec.shortcut, context_noise=self.world.spec.context_noise,
-        )  # fmt: skip
+            self.world.dynamics, memory, scaled, noises, steps=self.steps, shortcut=self.world.spec.shortcut
+        )
         latents, tokenizer = memory.latents, self.world.tokenizer
-        moved = carried(self.frames, places) if tokenizer.config.carries else None
+        moved = None
+        if tokenizer.config.carries:
+            move = carried if self._surroundings is None else self._surroundings.carried
+            moved = move(self.frames, places)
         self.frames = tokenizer.decode_uint8(latents, moved)
         if moved is not None:  # it goes on from what is shown
             memory.latents = tokenizer.encode(self.frames)
-        return StepResult(self.frames, memory.reward.clone(), memory.end > 0, latents, places)
+        if self._surroundings is not None:
+            self._surroundings.remember(self.frames)
+        return StepResult(self.frames, memory.reward.clone(), memory.end > 0, latents, places, moved)
 
     def policy_actions(self) -> Tensor:
         """What the World's own policy would do now: flat float32 (lanes, action_dim), drawn by the lanes' seeds."""
@@ -286,6 +304,7 @@ class Simulation:
             list(self._draws),
             self.frames.clone(),
             list(self._contexts),
+            _mapped(self._surroundings, torch.clone),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -296,6 +315,7 @@ class Simulation:
                 f"this Simulation has {self.lanes} of {self.size}"
             )
         self._memory = snapshot.memory.map(torch.clone)
+        self._surroundings = _mapped(snapshot.surroundings, torch.clone)
         self.seeds, self._draws = list(snapshot.seeds), list(snapshot.draws)
         self.frames, self._contexts = snapshot.frames.clone(), list(snapshot.contexts)
 
@@ -309,9 +329,14 @@ class Simulation:
         other = copy.copy(self)
         other.lanes = self.lanes * n
         other._memory = self._memory.map(lambda tensor: tensor.repeat_interleave(n, 0))
+        other._surroundings = _mapped(self._surroundings, lambda tensor: tensor.repeat_interleave(n, 0))
         other.frames = self.frames.repeat_interleave(n, 0)
         lanes = [lane for lane in range(self.lanes) for _ in range(n)]
         other.seeds = [self.seeds[lane] for lane in lanes]
         other._draws = [self._draws[lane] for lane in lanes]
         other._contexts = [self._contexts[lane] for lane in lanes]
         return other
+
+
+def _mapped(surroundings: Surroundings | None, function: Callable[[Tensor], Tensor]) -> Surroundings | None:
+    return None if surroundings is None else surroundings.map(function)

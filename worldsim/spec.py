@@ -122,10 +122,17 @@ class WorldSpec(BaseModel):
     shortcut: bool = Field(default=False, description="whether the dynamics was trained to know its step size")
     steps: int = Field(default=2, gt=0, description="denoising steps a frame, unless the caller says otherwise")
     context_noise: float = Field(
-        default=0.05, ge=0, lt=1, description="noise level of remembered frames while stepping"
+        default=0.05, ge=0, lt=1, description="noise level of the frames that stepping starts from"
     )
     temperature: float = Field(
         default=1.0, ge=0, description="scale of the noise that frames are made from while stepping"
+    )
+    field_of_view: float | None = Field(
+        default=None,
+        gt=0,
+        lt=180,
+        description="degrees that the height of a frame shows, where a camera turns: such a "
+        "World remembers what it showed in other directions, if its tokenizer carries",
     )
     simulator: str | None = Field(default=None, description="id of the ground-truth environment it was trained on")
     simulator_kwargs: dict[str, Any] = Field(default_factory=dict)

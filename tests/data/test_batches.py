@@ -1,5 +1,6 @@
 """Clips for training: aligned with their actions, reaching the ends of episodes, never across two of them."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import noise_env  # noqa: F401  (registers the environment)
@@ -55,6 +56,25 @@ def test_the_action_that_ends_an_episode_is_seen_with_its_end(store: FrameStore,
     assert not beyond[:, :-1].any(), "one frame beyond the recording, never more"
     assert (batch["ends"][:, :-1][beyond[:, 1:]] == 1).all()
     assert (batch["ends"][:, :-1].sum(1) > 0).tolist() == beyond[:, -1].tolist()
+
+
+def test_clips_show_what_rare_keys_do(store: FrameStore, latents: np.ndarray) -> None:
+    pressed = replace(store, actions=np.zeros((len(store.frames), 3), np.float32))
+    one, other = np.flatnonzero(store.lengths > 30)[:2]
+    first, last = store.starts[one], store.starts[other] + store.lengths[other] - 1
+    pressed.actions[first + 20 : first + 25, 0] = 1  # seldom, once
+    pressed.actions[last - 1, 0] = 1  # in the last frame but one: what it does is the last one
+    pressed.actions[::2, 1] = 1  # not seldom
+    pressed.actions[:, 2] = 0.5  # not a key
+    batch = next(clip_batches(pressed, latents, 60, 4, CPU, seed=0, rare=0.5))
+    shown = batch["actions"][:, :, 0] == 1
+    assert (shown[30:, :-1]).any(1).all(), "pressed, and a frame that comes of it"
+    assert shown[:30].any(1).float().mean() < 0.5
+    rows = batch["latents"][30:, :, 0, 0, 0].long()
+    assert (rows.diff(dim=1) == 1).all()
+    assert {one, other} == set((np.searchsorted(store.starts, rows[:, 0].numpy(), side="right") - 1).tolist())
+    pressed.actions[:, 0] = 0
+    assert next(clip_batches(pressed, latents, 6, 4, CPU, seed=0, rare=1.0))["actions"].shape == (6, 4, 3)
 
 
 def test_too_short_episodes_are_told(store: FrameStore, latents: np.ndarray) -> None:

@@ -230,6 +230,23 @@ def test_the_flow_learns_where_things_came_from() -> None:
     assert sum(errors[-10:]) < 0.2 * sum(errors[:10])
 
 
+def test_pixels_that_need_not_move_otherwise_follow_the_flow() -> None:
+    torch.manual_seed(0)
+    model = Dynamics(CONFIG)
+    batch = batch_where_an_action_ends_all(8)
+    assert dynamics_loss(model, LAYOUT, ForcingConfig(follow_weight=1.0), **batch)["follow"] == 0  # as they begin
+    torch.nn.init.normal_(model.motion.follow.weight, std=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    loose = []
+    for _ in range(60):
+        values = dynamics_loss(model, LAYOUT, ForcingConfig(follow_weight=1.0), **batch)
+        optimizer.zero_grad()
+        values["loss"].backward()
+        optimizer.step()
+        loose.append(float(values["follow"]))
+    assert loose[-1] < 0.2 * loose[0]
+
+
 @pytest.mark.parametrize("energy", [0.0, 1.0])
 def test_frames_that_are_not_known_do_not_matter(energy: float) -> None:
     model = Dynamics(CONFIG)

@@ -242,3 +242,28 @@ def test_far_from_the_truth_what_is_kept_is_what_would_be_kept_there() -> None:
         moved=torch.cat([none, before]),
         true_moved=torch.cat([none[..., :3], torch.where(left, frames, frames.roll(1, 0))]),
     )
+
+
+def test_of_what_has_come_into_view_a_discriminator_judges_the_texture_and_the_truth_the_colours() -> None:
+    tokenizer, discriminator = carrying(), Discriminator(8)
+    frames, truth = smooth_frames(4, 32, 48), smooth_frames(4, 32, 48).flip(1)
+    chequered = (torch.arange(32)[:, None, None] + torch.arange(48)[:, None]) % 2 * 60  # of mean 30 in each 8x8 block
+    right = torch.arange(48)[:, None] >= 24
+    moved = torch.cat([truth, torch.where(right, 0, torch.full_like(truth[..., :1], 255))], -1)
+    judged = ReconstructionConfig(latent_noise=0.0, adversarial=1e-9)
+
+    def error(shown: Tensor, truth: Tensor) -> float:
+        parts = tokenizer.loss(
+            frames, judged, discriminator, made=tokenizer.encode(shown), truth=truth, travelled=torch.zeros(4),
+            moved=torch.cat([torch.zeros_like(moved), moved]),
+        )  # fmt: skip
+        return float((parts["loss"] - parts["discriminator"]).detach())
+
+    plain = (truth.int() // 2 + 30).to(torch.uint8)
+    texture = (truth.int() // 2 + torch.where(right, chequered, 30)).to(torch.uint8)
+    everywhere = (truth.int() // 2 + chequered).to(torch.uint8)
+    brighter = (truth.int() // 2 + torch.where(right, 60, 30)).to(torch.uint8)
+    own = error(plain, plain)
+    assert error(plain, texture) < own + 0.0005, "any texture will do where nothing was known"
+    assert error(plain, everywhere) > own + 0.002
+    assert error(plain, brighter) > own + 0.002

@@ -11,8 +11,8 @@ import torch
 
 from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.probes.heldout import CONTEXT, open_simulator
-from worldsim.probes.places import standing_places
-from worldsim.probes.twin import Step, Twin
+from worldsim.probes.places import Action, looking_down, standing_places
+from worldsim.probes.twin import Twin
 from worldsim.spec import WorldSpec, space_to_json
 from worldsim.world import World
 
@@ -48,10 +48,8 @@ class Faithful(Twin):
 
     forget: tuple[str, ...] = ()
 
-    def shown(self, steps: Sequence[Step]) -> np.ndarray:
-        def left(action: Step) -> Step:
-            if not isinstance(action, dict):
-                return [left(one) for one in action]
+    def shown(self, steps: Sequence[Action]) -> np.ndarray:
+        def left(action: Action) -> Action:
             return {name: value for name, value in action.items() if name not in self.forget}
 
         return self.truth([left(step) for step in steps])
@@ -61,3 +59,10 @@ class Faithful(Twin):
 def faithful(blocks: World) -> Iterator[Faithful]:
     with open_simulator(blocks.spec) as env:
         yield Faithful(blocks, env, standing_places(env, blocks.spec, 7_800_000, 4), lambda frames: None)
+
+
+@pytest.fixture
+def faithful_down(blocks: World) -> Iterator[Faithful]:
+    with open_simulator(blocks.spec) as env:
+        places = standing_places(env, blocks.spec, 7_800_000, 4)
+        yield Faithful(blocks, env, looking_down(env, blocks.spec, places), lambda frames: None)

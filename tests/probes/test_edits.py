@@ -10,8 +10,8 @@ import pytest
 from worldsim.probes.edits import EDITS, edits
 
 
-def test_a_faithful_world_keeps_its_edits(faithful: Any) -> None:
-    report = edits(faithful)
+def test_a_faithful_world_keeps_its_edits(faithful_down: Any) -> None:
+    report = edits(faithful_down)
     assert report["places"] == 4
     for key in EDITS:
         for when in ("at_once", "after"):
@@ -22,33 +22,33 @@ def test_a_faithful_world_keeps_its_edits(faithful: Any) -> None:
             assert len(part["edited"]) >= 2  # the edit is seen at most places, and not while looking away
 
 
-def test_a_world_that_ignores_the_keys_shows_no_edit(faithful: Any) -> None:
-    faithful.forget = EDITS
-    report = edits(faithful)
+def test_a_world_that_ignores_the_keys_shows_no_edit(faithful_down: Any) -> None:
+    faithful_down.forget = EDITS
+    report = edits(faithful_down)
     for key in EDITS:
         assert report[key]["after"]["edited"] == report[key]["after"]["unedited"]
         assert report[key]["after"]["right"].mean == 0
 
 
-def test_a_world_that_forgets_while_looking_away(faithful: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_world_that_forgets_while_looking_away(faithful_down: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def forgetful(steps: Any) -> np.ndarray:
-        without = [step if not isinstance(step, dict) or "camera" in step else {} for step in steps]
-        frames, forgotten = faithful.truth(steps), faithful.truth(without)
-        away = next(number for number, step in enumerate(steps) if isinstance(step, dict) and "camera" in step)
+        without = [step if "camera" in step else {} for step in steps]
+        frames, forgotten = faithful_down.truth(steps), faithful_down.truth(without)
+        away = next(number for number, step in enumerate(steps) if "camera" in step)
         frames[:, away + 1 :] = forgotten[:, away + 1 :]
         return frames
 
-    monkeypatch.setattr(faithful, "shown", forgetful)
-    report = edits(faithful)
+    monkeypatch.setattr(faithful_down, "shown", forgetful)
+    report = edits(faithful_down)
     for key in EDITS:
         assert (report[key]["at_once"]["right"].mean, report[key]["after"]["right"].mean) == (1, 0)
 
 
-def test_a_world_that_always_digs_is_not_right_about_it(faithful: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_world_that_always_digs_is_not_right_about_it(faithful_down: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def digs(steps: Any) -> np.ndarray:
-        return faithful.truth([{"break": 1} if step in ({}, {"place": 1}) else step for step in steps])
+        return faithful_down.truth([{"break": 1} if step in ({}, {"place": 1}) else step for step in steps])
 
-    monkeypatch.setattr(faithful, "shown", digs)
-    part = edits(faithful)["break"]["after"]
+    monkeypatch.setattr(faithful_down, "shown", digs)
+    part = edits(faithful_down)["break"]["after"]
     assert part["edited"] == pytest.approx([1.0] * len(part["edited"]))
     assert part["right"].mean == 0

@@ -10,7 +10,7 @@ import pytest
 
 from worldsim.probes import places as places_module
 from worldsim.probes.heldout import CONTEXT
-from worldsim.probes.places import standing_places
+from worldsim.probes.places import looking_down, standing_places
 from worldsim.spec import WorldSpec, space_to_json
 
 
@@ -43,3 +43,17 @@ def test_players_stand_still_at_the_places() -> None:
         pose = env.step(place.last)[4]["pose"]
         assert np.array_equal(pose, env.step(place.last)[4]["pose"])
         assert pose[4] == place.pitch
+
+
+def test_players_look_down_from_the_places() -> None:
+    env = gym.make("worldsim/BlocksSim-v0", size=(32, 32))
+    spec = WorldSpec(name="true", size=(32, 32), fps=20, action=space_to_json(env.action_space), context_length=16)
+    level = standing_places(env, spec, 7_800_000, 2)
+    for before, place in zip(level, looking_down(env, spec, level), strict=True):
+        simulator: Any = env.unwrapped
+        assert np.array_equal(simulator.restore(place.snapshot), place.frames[-1])
+        assert env.step(place.last)[4]["pose"][4] == pytest.approx(place.pitch) == 40
+        simulator.restore(before.snapshot)
+        for number, flat in enumerate(place.actions, 1):
+            action = gym.spaces.unflatten(env.action_space, flat)
+            assert np.array_equal(env.step(action)[0], place.frames[number])

@@ -15,7 +15,7 @@ def test_both_start_at_the_place_and_take_the_same_actions(blocks: World) -> Non
     places = standing_places(env, blocks.spec, 7_800_000, 2)
     made: list[int] = []
     twin = Twin(blocks, env, places, made.append)
-    steps = [{"forward": 1}, [{"camera": (5.0, 0.0)}, {"jump": 1}]]
+    steps = [{"forward": 1}, {"camera": (5.0, 0.0), "jump": 1}]
     truth, shown = twin.play(steps)
     assert truth.shape == shown.shape == (2, 3, 32, 48, 3)
     assert sum(made) == 4
@@ -23,7 +23,7 @@ def test_both_start_at_the_place_and_take_the_same_actions(blocks: World) -> Non
         assert np.array_equal(truth[lane, 0], place.frames[-1])
         env.unwrapped.restore(place.snapshot)
         first = {**place.last, "forward": 1}
-        second = {**place.last, "camera": np.array((5.0, 0.0), np.float32)} if lane == 0 else {**place.last, "jump": 1}
+        second = {**place.last, "camera": np.array((5.0, 0.0), np.float32), "jump": 1}
         run = blocks.start(1, place.seed, context=place.frames[-CONTEXT:], actions=place.actions)
         for number, action in enumerate((first, second), 1):
             assert np.array_equal(env.step(action)[0], truth[lane, number])

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import gymnasium as gym
@@ -19,14 +18,12 @@ import worldsim
 from worldsim.data.lerobot import EpisodeDataset
 from worldsim.data.record import record, record_store
 from worldsim.data.store import FrameStore
-from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig
-from worldsim.model.motion import places_before
-from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer, TokenizerConfig
+from worldsim.model.tokenizer import ReconstructionConfig
 from worldsim.recipes import available_recipes, load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.training.loop import Phase
-from worldsim.training.run import going_on, train
+from worldsim.training.run import train
 
 STARTS, CONTEXT, STEPS = 64, 8, 16
 
@@ -167,6 +164,13 @@ def test_a_missing_compiler_shows_before_anything_else(tmp_path: Path, monkeypat
     assert not (tmp_path / "out").exists()
 
 
+def test_a_view_that_nothing_would_use_shows_before_anything_else(quick: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="field_of_view is of use only where the tokenizer carries"):
+        train(quick.model_copy(update={"field_of_view": 70.0}), tmp_path / "run", show=False)
+    with pytest.raises(ValidationError, match="field_of_view"):
+        Recipe.model_validate(quick.model_dump() | {"field_of_view": 180.0})
+
+
 def test_a_batch_that_does_not_fit_its_settings_shows_before_anything_else(tmp_path: Path) -> None:
     recipe = load_recipe("balls")
     recipe = recipe.model_copy(update={"dynamics_phases": [Phase(minutes=1, batch=3, time=4, settings={"energy": 1})]})
@@ -207,61 +211,6 @@ def test_a_training_with_a_discriminator_and_then_on_what_was_made(tmp_path: Pat
     other = recipe.model_copy(update={"dynamics": recipe.dynamics.model_copy(update={"sees_motion": False})})
     with pytest.raises(ValueError, match="is of another recipe"):
         train(other, tmp_path, show=False)
-
-
-def test_what_goes_on_is_led_by_the_motion_of_what_was_made() -> None:
-    """A dot that is made to move by 2 pixels a frame, to the right; in the recording it stands still."""
-    tokenizer = Tokenizer(TokenizerConfig(channels=64, layers=1, fine_channels=64, fine_layers=1))
-    torch.manual_seed(0)
-    smooth = torch.nn.functional.interpolate(torch.rand(64, 3, 6, 10), (48, 80), mode="bicubic").clamp(0, 1)
-    tokenizer.fit((255 * smooth).byte().permute(0, 2, 3, 1))
-    picture = (255 * smooth[:1]).byte().permute(0, 2, 3, 1)
-    made = torch.stack([tokenizer.encode(picture[:, :, t : t + 64]) for t in (8, 6, 4, 2)], 1).detach()
-    dynamics = Dynamics(
-        DynamicsConfig(action_dim=2, policy_logits=2, channels=32, heads=2, time_every=1, layers=1, sees_motion=True)
-    )
-    dynamics.motion.start_from(tokenizer)
-    recorded = torch.zeros(3, 4, 12, 16, 2)
-    recorded[2] = 9.0  # a clip that does not go on
-    going = made.expand(2, -1, -1, -1, -1)
-
-    def batches() -> Iterator[dict[str, torch.Tensor]]:
-        for age in ([0, 0], [1, 0], [2, 1], [3, 2]):
-            yield {"motion": recorded, "age": torch.tensor(age), "before": torch.zeros(2, 48, 64, 3, dtype=torch.uint8)}
-
-    led = going_on(batches(), going, torch.zeros(2, 48, 64, 2), dynamics, tokenizer)
-    seen = [batch["seen"][..., 0].mean((2, 3)) for batch in led]
-    for step, (first, second) in enumerate([([], []), ([2], []), ([1, 2], [2]), ([0, 1, 2], [1, 2])]):
-        for clip, moved in enumerate((first, second)):
-            expected = [-2.0 if t in moved else 0.0 for t in range(4)]
-            assert seen[step][clip].tolist() == pytest.approx(expected, abs=0.5), (step, clip)
-        assert (seen[step][2] == 9).all()
-
-
-def test_what_goes_on_is_drawn_on_what_was_shown() -> None:
-    """As a World does: the frame before, moved, where that fits; here everywhere, to 16 pixels further right."""
-    tokenizer = Tokenizer(TokenizerConfig(channels=64, layers=1, fine_channels=64, fine_layers=1, carries=True))
-    torch.manual_seed(0)
-    tokenizer.fit((255 * torch.rand(64, 48, 64, 3)).byte())
-    dynamics = Dynamics(DynamicsConfig(action_dim=2, policy_logits=2, channels=32, heads=2, time_every=1, layers=1))
-    recorded = (255 * torch.rand(3, 2, 48, 64, 3)).byte()  # by batches
-    made = torch.zeros(2, 4, 3, 4, 64)
-    places = places_before(torch.zeros(2, 12, 16, 2) - torch.tensor([16.0, 0.0]))
-
-    def batches() -> Iterator[dict[str, torch.Tensor]]:
-        for age, before in zip(([0, 0], [1, 0], [2, 1]), recorded, strict=True):
-            yield {"motion": torch.zeros(3, 4, 12, 16, 2), "age": torch.tensor(age), "before": before}
-
-    led = going_on(batches(), made, places, dynamics, tokenizer)
-    assert "before" not in next(led)
-    assert not made.any(), "nothing goes on yet"
-    for clip, shown in ((0, recorded[0, 0, :, :48]), (0, recorded[0, 0, :, :32]), (1, recorded[1, 1, :, :48])):
-        if clip == 0:
-            made[:, -1] = 0
-            next(led)
-        width = shown.shape[1] // 16
-        expected = tokenizer.encode(shown[None])[0]
-        torch.testing.assert_close(made[clip, -1, :, 4 - width :], expected, atol=1e-3, rtol=1e-3)
 
 
 def test_a_training_on_a_recording(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from worldsim.model.text import encode_bytes
 from worldsim.model.tokenizer import Tokenizer
 
 Batch = dict[str, Tensor]
+_SELDOM = 0.1  # of all frames
 
 
 def to_device(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
@@ -95,13 +96,15 @@ def clip_batches(
     motion: bool = False,
     own: int = 0,
     own_depth: int = 1,
+    rare: float = 0.0,
 ) -> Iterator[Batch]:
     """Endless batches of random clips of `time` frames: the tensor arguments of `worldsim.model.forcing.dynamics_loss`,
     and with `own` "before", uint8 (own, H, W, 3), the last frame but one of those clips.
 
     latents float16 (N, h, w, C), row by row those of the store's frames. motion: with the optical flow of the frames,
     which `own` implies. own: so many clips, the first of a batch, are those of the batch before, a frame later; each
-    goes on for 1 to `own_depth` batches, then another begins. ValueError if no episode is long enough.
+    goes on for 1 to `own_depth` batches, then another begins. rare: of the other clips the share that is chosen for a
+    key that is seldom pressed, and is pressed in them. ValueError if no episode is long enough.
 
     A recording holds no frame after the last action of an episode. Where that action ended the episode, a clip may
     reach one frame further: that frame is not known (its latents mean nothing), but its reward and end are.
@@ -119,6 +122,16 @@ def clip_batches(
         episodes = np.searchsorted(ends, choice, side="right")
         return episodes, store.starts[episodes] + choice - (ends[episodes] - room[episodes])
 
+    presses = _rare_presses(store, time) if rare else []
+
+    def draw_rare(count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same, `time` frames long, of stretches with a rare key; all such keys are as likely."""
+        pressed = np.array([rng.choice(presses[rng.integers(len(presses))]) for _ in range(count)], np.int64)
+        episodes = np.searchsorted(store.starts, pressed, side="right") - 1
+        first = pressed - rng.integers(0, max(time - 1, 1), count)  # what comes of it is in the clip too
+        last = store.starts[episodes] + store.lengths[episodes] - time
+        return episodes, np.clip(first, store.starts[episodes], last)
+
     values = to_device(_readable(latents), device)
     actions = torch.from_numpy(np.array(store.actions))
     rewards = torch.from_numpy(np.array(store.rewards))
@@ -127,7 +140,9 @@ def clip_batches(
     age, lasts, own_episodes, own_first = np.zeros((4, own), np.int64)  # all begin with the first batch
     travelled = np.zeros(own, np.float32)
     while True:
-        episodes, first = draw(batch - own, time)
+        of_rare = int(rare * (batch - own) + 0.5) if presses else 0
+        plain, chosen = draw(batch - own - of_rare, time), draw_rare(of_rare)
+        episodes, first = np.concatenate([plain[0], chosen[0]]), np.concatenate([plain[1], chosen[1]])
         if own:
             age += 1
             new = age >= lasts
@@ -159,6 +174,24 @@ def clip_batches(
             "known": (wanted <= last).to(device),
             "text": encode_bytes(captions, device),
         } | parts
+
+
+def _rare_presses(store: FrameStore, frames: int) -> list[np.ndarray]:
+    """For each part of the flat action that is 0 or 1 and seldom 1, the rows where it becomes 1.
+
+    Only in episodes of as many frames, and not in the last of them.
+    """
+    inside = [
+        np.arange(start + 1, start + length - 1)
+        for start, length in zip(store.starts, store.lengths, strict=True)
+        if length >= frames
+    ]
+    rows = np.concatenate([*inside, np.zeros(0, np.int64)])
+    actions = np.asarray(store.actions)
+    recorded = actions[rows_of(store)]
+    seldom = ((recorded == 0) | (recorded == 1)).all(0) & (recorded.mean(0) < _SELDOM)
+    pressed = (actions[rows] == 1) & (actions[rows - 1] == 0)
+    return [rows[pressed[:, part]] for part in np.flatnonzero(seldom) if pressed[:, part].any()]
 
 
 def twice(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -76,6 +76,7 @@ class Prediction:
     end: Tensor  # (batch, time), a logit
     policy: Tensor  # (batch, time, policy_logits)
     flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), before each pixel's own factor; None: no frame before
+    follows: Tensor | None = None  # (batch, time, 16 h, 16 w, 1): that factor
     places: Tensor | None = None  # (batch, time, 16 h, 16 w, 2): where in the frame before each pixel is looked up
 
 
@@ -323,7 +324,7 @@ class Dynamics(nn.Module):
 
         text = text.shortened()
         layer = text_layer = 0
-        moved = flow = places = None
+        moved = flow = follows = places = None
         for block in self.typed_blocks:
             scale1, shift1, gate1, scale2, shift2, gate2 = block.modulation(condition)
             attended = block.spatial(modulate(x, scale1, shift1), before, rotation, rotation_before)
@@ -342,7 +343,7 @@ class Dynamics(nn.Module):
                 text_layer += 1
             x = torch.addcmul(x, block.mlp(modulate(x, scale2, shift2)), 1 + gate2)
             if block.time is not None and moved is None:  # once it has looked back: speed shows in the past alone
-                moved, flow, places = self._move(x[:, :tokens], condition, previous, has_previous, seen)
+                moved, flow, follows, places = self._move(x[:, :tokens], condition, previous, has_previous, seen)
                 # What cannot be known is made up, from noise, in frames that are made from noise alone; where things
                 # move to does not hear it. All tokens hear the same, the sum: what they make up is to fit together.
                 heard = torch.where(told > 0, 0, flat).sum(1, keepdim=True) * tokens**-0.5
@@ -361,7 +362,7 @@ class Dynamics(nn.Module):
         latents = keep * moved + (1 - keep) * drawn + self.keep_noisy(condition)[:, None] * flat
         heads = rearrange(self.heads(x[:, tokens:].flatten(1)), "(b t) o -> b t o", b=batch)
         latents = rearrange(latents, "(b t) (h w) c -> b t h w c", b=batch, h=height)
-        return Prediction(latents, heads[..., 0], heads[..., 1], heads[..., 2:], flow, places)
+        return Prediction(latents, heads[..., 0], heads[..., 1], heads[..., 2:], flow, follows, places)
 
     def _move(
         self,
@@ -370,17 +371,19 @@ class Dynamics(nn.Module):
         previous: Tensor | None,
         has_previous: Tensor | None,
         seen: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The frame before, moved, (frames, tokens, C), zero where there is none; its flow, and where that points."""
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        """The frame before, moved, (frames, tokens, C), 0 where there is none; flow, follows and places of them."""
         if previous is None or has_previous is None:
-            return x.new_zeros(*x.shape[:2], self.config.latent_channels), None, None
+            return x.new_zeros(*x.shape[:2], self.config.latent_channels), None, None, None
         height, width = previous.shape[2:4]
         tokens = rms_norm(x)
         flow = self.motion.flow(tokens, condition, height, width, seen)
-        places = places_before(flow, self.motion.follows(tokens, height))
+        follows = self.motion.follows(tokens, height)
+        places = places_before(flow, follows)
         moved = self.motion.move(previous.flatten(0, 1), places)
         moved = torch.where(rearrange(has_previous, "b t -> (b t) 1 1"), moved.flatten(1, 2), 0)
-        return moved, flow.unflatten(0, has_previous.shape), places.unflatten(0, has_previous.shape)
+        shape = has_previous.shape
+        return moved, flow.unflatten(0, shape), follows.unflatten(0, shape), places.unflatten(0, shape)
 
     def _time(
         self, batch: int, time: int, tokens: int, device: torch.device, causal: bool, cache: Cache | None

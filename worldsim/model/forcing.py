@@ -55,6 +55,9 @@ class ForcingConfig(BaseModel):
         description="weight of the energy score of two samples, which replaces the squared error of frames made from "
         "noise alone; the batch has every clip twice",
     )
+    rare: float = Field(
+        default=0.0, ge=0, le=1, description="share of the clips that do not go on which show what a rare key does"
+    )
     drop_action: float = 0.08
     drop_text: float = 0.15
     drop_motion: float = 0.1
@@ -63,6 +66,9 @@ class ForcingConfig(BaseModel):
     weight_floor: float = Field(default=0.5, description="loss weight of pure noise; that of a clean frame is 1")
     motion_weight: float = Field(
         default=0.0, ge=0, description="loss weight of a pixel between the flow and the optical flow of the recording"
+    )
+    follow_weight: float = Field(
+        default=0.0, ge=0, description="loss weight of how far each pixel's factor is from following the flow as it is"
     )
     policy_weight: float = 0.02
     head_weight: float = 0.1
@@ -150,7 +156,7 @@ def dynamics_loss(
         level = torch.cat([F.pad(level[:own, :-1], (0, 1), value=1.0), level[own:]])  # the newest frame is made anew
         goes_on = rearrange(age > 0, "b -> b 1 1 1 1")
         going = torch.cat([torch.where(goes_on, made[:, 1:], latents[:own, :-1]), latents[:own, -1:]], 1)
-        # Stepping remembers what it made, so these clips do too; what they are to become is still the truth.
+        # What is shown almost clean is what was made: a World knows no other. What it is to become is still the truth.
         remembered = rearrange(level[:own] < 0.15, "b t -> b t 1 1 1")
         before = torch.cat([going, latents[own:]])
         shown = torch.cat([torch.where(remembered, going, latents[:own]), latents[own:]])
@@ -247,13 +253,20 @@ def dynamics_loss(
         assert motion is not None, "the clips come without their optical flow"
         assert prediction.flow is not None
         moved = _mean((prediction.flow.float() - motion).abs().mean((2, 3, 4)), near * (has_before & known))
-    loss = flow + config.policy_weight * policy + config.head_weight * (reward + end) + config.motion_weight * moved
+    loose = torch.zeros((), device=device)
+    if config.follow_weight and causal:
+        # Where nothing moves every factor is as good, and what then comes of a turn would be in shreds.
+        assert prediction.follows is not None
+        loose = _mean((prediction.follows - 1).abs().mean((2, 3, 4)), has_before & known)
+    loss = flow + config.policy_weight * policy + config.head_weight * (reward + end)
+    loss = loss + config.motion_weight * moved + config.follow_weight * loose
     return {
         "loss": loss,
         "flow": flow.detach(),
         "from_noise": _mean(error.detach(), starts * has_before * near),
         "policy": policy.detach(),
         "motion": moved.detach(),
+        "follow": loose.detach(),
     } | more
 
 

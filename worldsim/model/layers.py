@@ -137,7 +137,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return F.linear(x, weight, bias)
     width = x.shape[-1]
     rows = x.numel() // width
-    flat = x.reshape(rows, -1)
+    flat = x.reshape(rows, width)
     if rows < 16:
         flat = F.pad(flat, (0, 0, 0, 16 - rows))
     out = F.linear(flat[:, :_PIECE], weight[:, :_PIECE], bias)

@@ -2,7 +2,7 @@
 
 Rectified flow with the network predicting clean latents: x(level) runs on a straight line from noise (1) to clean (0).
 `sample` denoises the frames of a clip together; `sample_next` adds one frame to a `Memory` and never looks at older
-frames again. On the same frames and noise the two agree (tested).
+frames again. After the same frames, with the same noise, the two make the same frame (tested).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from worldsim.model.motion import POINTS
 from worldsim.model.optical_flow import optical_flow
 from worldsim.model.text import encode_bytes
 
-Predict = Callable[[Tensor, Tensor, Tensor], Prediction]
+Predict = Callable[[Tensor, Tensor, Tensor, bool], Prediction]
 
 
 def denoise(predict: Predict, noisy: Tensor, cap: Tensor, steps: int, shortcut: bool) -> tuple[Tensor, Prediction]:
     """Follow the flow from the noise level `cap` (batch, time) down to 0 in `steps` equal steps.
 
-    predict(noisy, level, step) is the network; noisy (batch, time, h, w, C) has the level `cap`. Returns the clean
-    latents and the last prediction. shortcut: whether the network knows its step size.
+    predict(noisy, level, step, last) is the network, in its last pass or not; noisy (batch, time, h, w, C) has the
+    level `cap`. Returns the clean latents and the last prediction. shortcut: whether the network knows its step size.
     """
     step = cap / steps if shortcut else torch.zeros_like(cap)
     for index in range(steps):
         level = cap * (1 - index / steps)
-        prediction = predict(noisy, level, step)
+        prediction = predict(noisy, level, step, index == steps - 1)
         # The next level is this one times (steps - index - 1) / (steps - index), also where the cap is 0.
         noisy = prediction.latents + (noisy - prediction.latents) * ((steps - index - 1) / (steps - index))
     return noisy, prediction
@@ -70,7 +70,7 @@ def sample(
     motion = seen_motion(dynamics, latents, kept) if causal else None
     keep = kept[..., None, None, None]
 
-    def predict(noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
+    def predict(noisy: Tensor, level: Tensor, step: Tensor, last: bool) -> Prediction:
         noisy = torch.where(keep, context, noisy)
         level = torch.where(kept, shown, level)
         step = torch.where(kept, 0.0, step)
@@ -110,18 +110,16 @@ def seen_motion(dynamics: Dynamics, latents: Tensor, known: Tensor) -> Tensor:
 
 @dataclass
 class Memory:
-    """What a running World remembers, lanes first: the present frame, the one before it, and older ones in a cache.
+    """What a running World remembers, lanes first: the present frame, the one before it, and all frames in a cache.
 
-    The present frame enters the cache together with the first pass over its successor: one pass less a frame.
+    A frame that was made is remembered as the last pass over it left it, and not looked at again when it is clean: that
+    would double the work, and is no better (recipes/NOTES.md), since the next frame is also told the clean one.
     """
 
     cache: Cache
     latents: Tensor  # (lanes, h, w, C): the present frame
     previous: Tensor  # (lanes, h, w, C): the frame before
     has_previous: Tensor  # bool (lanes,)
-    motion: Tensor  # (lanes, 4 h, 4 w, 2): the flow that made the frame before out of the one before that
-    action: Tensor  # (lanes, A): the scaled action that led to the present frame
-    has_action: Tensor  # bool (lanes,)
     text: Text
     reward: Tensor  # (lanes,) of the present frame
     end: Tensor  # (lanes,), a logit
@@ -136,8 +134,6 @@ class Memory:
         return cls(
             cache=dynamics.new_cache(lanes, grid[0] * grid[1], length),
             latents=frame, previous=frame.clone(), has_previous=no,
-            motion=torch.zeros(lanes, POINTS * grid[0], POINTS * grid[1], 2, device=like.device),
-            action=like.new_zeros(lanes, config.action_dim), has_action=no.clone(),
             text=dynamics.encode_text(encode_bytes([None] * lanes, like.device)),
             reward=torch.zeros_like(no, dtype=torch.float32),
             end=torch.zeros_like(no, dtype=torch.float32),
@@ -182,12 +178,10 @@ def remember_context(
     motion = seen_motion(dynamics, latents, torch.ones_like(later))
     prediction = dynamics(
         mix(latents, gaussian, level), level, torch.zeros_like(level), actions, later, memory.text, previous, later,
-        motion=motion, cache=memory.cache, remember=time - 1,
+        motion=motion, cache=memory.cache, remember=time,
     )  # fmt: skip
-    memory.motion = motion[:, -1].clone()
     memory.latents, memory.previous = latents[:, -1].clone(), previous[:, -1].clone()
-    memory.action = actions[:, -1].clone()
-    memory.has_action, memory.has_previous = later[:, -1].clone(), later[:, -1].clone()
+    memory.has_previous = later[:, -1].clone()
     memory.set_heads(prediction)
 
 
@@ -196,10 +190,13 @@ def sample_first(dynamics: Dynamics, memory: Memory, gaussian: Tensor, *, steps:
     """Make the first frame of an empty memory from its text: gaussian (lanes, h, w, C)."""
     lanes = len(gaussian)
     cap = torch.ones(lanes, 1, device=gaussian.device)
-    action, no = memory.action[:, None], memory.has_action[:, None]
+    action, no = gaussian.new_zeros(lanes, 1, dynamics.config.action_dim), memory.has_previous[:, None]
 
-    def predict(noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
-        return dynamics(noisy, level, step, action, no, memory.text, memory.previous[:, None], no)
+    def predict(noisy: Tensor, level: Tensor, step: Tensor, last: bool) -> Prediction:
+        return dynamics(
+            noisy, level, step, action, no, memory.text, memory.previous[:, None], no,
+            cache=memory.cache, remember=int(last),
+        )  # fmt: skip
 
     latents, prediction = denoise(predict, gaussian[:, None], cap, steps, shortcut)
     memory.latents = latents[:, 0]
@@ -208,61 +205,25 @@ def sample_first(dynamics: Dynamics, memory: Memory, gaussian: Tensor, *, steps:
 
 @torch.no_grad()
 def sample_next(
-    dynamics: Dynamics,
-    memory: Memory,
-    actions: Tensor,
-    gaussian: Tensor,
-    context_gaussian: Tensor,
-    *,
-    steps: int,
-    shortcut: bool = False,
-    context_noise: float = 0.05,
+    dynamics: Dynamics, memory: Memory, actions: Tensor, gaussian: Tensor, *, steps: int, shortcut: bool = False
 ) -> Tensor:
-    """Add the frame that scaled actions (lanes, A) lead to, in place; gaussian, context_gaussian (lanes, h, w, C).
+    """Add the frame that scaled actions (lanes, A) lead to, in place, made from gaussian (lanes, h, w, C).
 
     Returns where in the frame before each of its pixels was looked up, (lanes, 16 h, 16 w, 2), from -1 to 1 across it.
-
-    The first pass sees two frames, the present one at `context_noise` (whose keys and values go into the cache) and
-    the new one at full noise; later passes see only the new one.
     """
-    lanes = len(gaussian)
-    actions = actions.to(gaussian.dtype)
-    cap = torch.ones(lanes, 1, device=gaussian.device)
-    yes = torch.ones_like(memory.has_action)
-    present_level = torch.full_like(cap, context_noise)
-    present = mix(memory.latents[:, None], context_gaussian[:, None], present_level)
-    motion = flow_between(dynamics, memory.previous, memory.latents, memory.has_previous)
-    first = True
+    cap = torch.ones(len(gaussian), 1, device=gaussian.device)
+    action, before = actions.to(gaussian.dtype)[:, None], memory.latents[:, None]
+    yes = torch.ones_like(memory.has_previous)
+    motion = flow_between(dynamics, memory.previous, memory.latents, memory.has_previous)[:, None]
 
-    def predict(noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
-        nonlocal first
-        if not first:
-            return dynamics(
-                noisy, level, step, actions[:, None], yes[:, None], memory.text, memory.latents[:, None], yes[:, None],
-                motion=motion[:, None], cache=memory.cache,
-            )  # fmt: skip
-        first = False
-        both = dynamics(
-            torch.cat([present, noisy], 1),
-            torch.cat([present_level, level], 1),
-            torch.cat([torch.zeros_like(step), step], 1),
-            torch.stack([memory.action, actions], 1),
-            torch.stack([memory.has_action, yes], 1),
-            memory.text,
-            torch.stack([memory.previous, memory.latents], 1),
-            torch.stack([memory.has_previous, yes], 1),
-            motion=torch.stack([memory.motion, motion], 1),
-            cache=memory.cache,
-            remember=1,
-        )
-        assert both.places is not None, "there is a frame before"
-        return Prediction(
-            both.latents[:, 1:], both.reward[:, 1:], both.end[:, 1:], both.policy[:, 1:], places=both.places[:, 1:]
-        )
+    def predict(noisy: Tensor, level: Tensor, step: Tensor, last: bool) -> Prediction:
+        return dynamics(
+            noisy, level, step, action, yes[:, None], memory.text, before, yes[:, None],
+            motion=motion, cache=memory.cache, remember=int(last),
+        )  # fmt: skip
 
     latents, prediction = denoise(predict, gaussian[:, None], cap, steps, shortcut)
     assert prediction.places is not None, "there is a frame before"
-    memory.previous, memory.latents, memory.motion = memory.latents, latents[:, 0], motion
-    memory.action, memory.has_action, memory.has_previous = actions, yes, yes.clone()
+    memory.previous, memory.latents, memory.has_previous = memory.latents, latents[:, 0], yes
     memory.set_heads(prediction)
     return prediction.places[:, -1]

@@ -125,10 +125,11 @@ class Tokenizer(nn.Module):
     def decode(self, latents: Tensor, moved: Tensor | None = None) -> Tensor:
         """Latents (batch, h, w, C) to frames (batch, 16 h, 16 w, 3), float, about [0, 1], not clipped.
 
-        moved (batch, 16 h, 16 w, 4): the frame before, moved, see `worldsim.model.motion.carried`; for a tokenizer that
-        carries. Each pixel then is what has moved there or what is drawn anew, as the network decides: what stays in
-        view need not go through the latents, which would blur it a little in every frame. (As video codecs do; SAVP,
-        arXiv 1804.01523, takes a mean, and frame after frame means of what does not quite fit are a blur.)
+        moved (batch, 16 h, 16 w, 4): the frame before, moved, see `worldsim.model.motion.carried`, or what
+        `worldsim.model.surroundings` knows instead; for a tokenizer that carries. Each pixel then is what has moved
+        there or what is drawn anew, as the network decides: what stays in view need not go through the latents, which
+        would blur it a little in every frame. (As video codecs do; SAVP, arXiv 1804.01523, takes a mean, and frame
+        after frame means of what does not quite fit are a blur.)
         """
         assert moved is None or self.config.carries, "this tokenizer does not carry"
         drawn, fits = self._draw(latents, moved)
@@ -178,7 +179,8 @@ class Tokenizer(nn.Module):
         edges sharp; the patches, and the discriminator, needed if `adversarial` is above 0, ask for textures; the loss
         of the discriminator is part of "loss". The entry "psnr" is that of `frames`, in dB.
         Of a tokenizer that carries, errors and edges are of what is drawn anew; patches and the discriminator look at
-        what is shown.
+        what is shown. With `adversarial`, of what has come into view of frames that a dynamics made, only means over
+        8x8 pixels are compared.
         made (more, h, w, C): latents that a dynamics made, to be drawn too; truth (more, H, W, 3) uint8: what they are
         to be; travelled (more,): how far the picture has moved on the way, in heights. The further, the less counts the
         distance from the truth, which would ask for a blur there, and further on how detailed it is.
@@ -202,8 +204,14 @@ class Tokenizer(nn.Module):
         before = None if moved is None else moved.float() / 255
         drawn, fits = self._draw(latents, before)
         output = drawn.float()
-        squared = (output - target).square().mean((1, 2, 3))
-        edges = sum((output.diff(dim=axis) - target.diff(dim=axis)).abs().mean((1, 2, 3)) for axis in (1, 2))
+        off = output - target
+        if made is not None and before is not None and config.adversarial:
+            # What comes into view of a frame that was made may be anything that goes with the colours there: to ask for
+            # the truth would be to ask for the mean. Whether it looks like a world is for the discriminator to say.
+            of_made = torch.arange(len(off), device=off.device)[:, None, None, None] >= len(frames)
+            off = torch.where(of_made & (before[..., 3:] == 0), _coarse(off), off)
+        squared = off.square().mean((1, 2, 3))
+        edges = sum(off.diff(dim=axis).abs().mean((1, 2, 3)) for axis in (1, 2))
         loss = (torch.exp2(-away / _ERROR_FADE) * (squared + 0.05 * edges)).mean()
         values = {"psnr": -10 * squared[: len(frames)].mean().log10()}
         if before is not None and fits is not None:
@@ -248,6 +256,12 @@ def _nearer(moved: Tensor, drawn: Tensor, truth: Tensor) -> Tensor:
         return rearrange((near.abs() + far.abs()).mean(1, keepdim=True), "b c h w -> b h w c")
 
     return (away(moved) < _FACTOR * away(drawn) + _MARGIN).float()
+
+
+def _coarse(pictures: Tensor) -> Tensor:
+    """Means over 8x8 pixels of pictures (batch, H, W, 3), and between them bilinearly."""
+    means = F.avg_pool2d(rearrange(pictures, "b h w c -> b c h w"), 8)
+    return rearrange(F.interpolate(means, scale_factor=8, mode="bilinear"), "b c h w -> b h w c")
 
 
 def blurred(pictures: Tensor, deviation: Tensor) -> Tensor:

@@ -16,11 +16,11 @@ import gymnasium as gym
 import numpy as np
 
 from worldsim.probes.edits import towards
-from worldsim.probes.heldout import CONTEXT
 from worldsim.probes.intervals import mean_interval, share_interval
-from worldsim.probes.places import Standing, standing_places
-from worldsim.probes.twin import Step, Twin
+from worldsim.probes.places import Action, Standing, later, standing_places
+from worldsim.probes.twin import Twin
 from worldsim.probes.walking import change
+from worldsim.spec import WorldSpec
 from worldsim.world import World
 
 STEPS = 100
@@ -62,19 +62,21 @@ def alive(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -> 
         )
     return {
         "steps": STEPS,
-        "animals": _animals(twin, env, animals[:LANES]),
-        "weather": _weather(twin, env, weather[:LANES]),
+        "animals": _animals(twin, env, world.spec, animals[:LANES]),
+        "weather": _weather(twin, env, world.spec, weather[:LANES]),
     }
 
 
 TwinAt = Callable[[list[Standing]], Twin]
 
 
-def _animals(twin: TwinAt, env: gym.Env, places: list[Standing]) -> dict[str, Any]:
-    idle: list[Step] = [{}] * STEPS
-    here = [_after(env, place) for place in places]
+def _animals(twin: TwinAt, env: gym.Env, spec: WorldSpec, places: list[Standing]) -> dict[str, Any]:
+    idle: list[Action] = [{}] * STEPS
+    here = [later(env, spec, place) for place in places]
     true, shown = twin(here).play(idle)
-    true_empty, shown_empty = twin([_after(env, place, herd=place.snapshot.herd[:0]) for place in places]).play(idle)
+    true_empty, shown_empty = twin([later(env, spec, place, herd=place.snapshot.herd[:0]) for place in places]).play(
+        idle
+    )
     others = [replace(one, snapshot=replace(one.snapshot, stream=one.snapshot.stream + 1)) for one in here]
     other = twin(others).truth(idle)
     seen = {
@@ -105,10 +107,10 @@ def _patches(mask: np.ndarray) -> int:
     return int((facts[1:, cv2.CC_STAT_AREA] >= enough).sum())  # the first is all the rest
 
 
-def _weather(twin: TwinAt, env: gym.Env, places: list[Standing]) -> dict[str, Any]:
-    idle: list[Step] = [{}] * STEPS
-    true, shown = twin([_after(env, place) for place in places]).play(idle)
-    true_clear, shown_clear = twin([_after(env, place, weather=0) for place in places]).play(idle)
+def _weather(twin: TwinAt, env: gym.Env, spec: WorldSpec, places: list[Standing]) -> dict[str, Any]:
+    idle: list[Action] = [{}] * STEPS
+    true, shown = twin([later(env, spec, place) for place in places]).play(idle)
+    true_clear, shown_clear = twin([later(env, spec, place, weather=0) for place in places]).play(idle)
     seen, weather = towards(shown[:, -1], true_clear[:, -1], true[:, -1])
     _, clear = towards(shown_clear[:, -1], true_clear[:, -1], true[:, -1])
     weather, clear = weather[seen], clear[seen]
@@ -119,14 +121,6 @@ def _weather(twin: TwinAt, env: gym.Env, places: list[Standing]) -> dict[str, An
         "right": share_interval((weather > 0.5) & (clear <= 0.5)),
         "moving": moved[0] / max(moved[1], 1e-9),
     }
-
-
-def _after(env: gym.Env, place: Standing, **state: Any) -> Standing:
-    """The place a context later, with parts of the simulator's state as they are given."""
-    simulator: Any = env.unwrapped
-    frames = [simulator.restore(replace(place.snapshot, **state))]
-    frames += [env.step(place.last)[0] for _ in range(CONTEXT - 1)]
-    return replace(place, frames=np.stack(frames), snapshot=simulator.snapshot())
 
 
 def frames_made() -> int:

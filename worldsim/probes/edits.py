@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 
 from worldsim.probes.intervals import share_interval
+from worldsim.probes.places import Action
 from worldsim.probes.rotation import scene_mask
-from worldsim.probes.twin import Action, Step, Twin
+from worldsim.probes.twin import Twin
 
 EDITS = ("break", "place")
-_DOWN, DOWN_TICKS = 40.0, 6  # degrees of pitch: the ground two or three blocks ahead; and ticks to look there
 _AWAY_TICKS = 5  # 10 degrees up and to the right each, and as many back: all of it within eleven frames
 SEEN = 6.0  # squared differences, white is 1 in each channel, that tell two pictures apart: two pixels black or white
 
 
 def edits(twin: Twin) -> dict[str, Any]:
-    """Look down, break or place a block, look away and back; returns by edit what the World shows then.
+    """Break or place a block, look away and back; returns by edit what the World shows then.
 
+    twin: at places that look down at the ground before them (`places.looking_down`).
     at_once: of the frame right after the edit; after: of the one after the look away. Of the places where the simulator
     shows the edit (and in "after" does not show it while looking away):
     edited, unedited: how far the World's picture lies on the way from the true one without (0) to the true one with the
@@ -31,11 +32,11 @@ def edits(twin: Twin) -> dict[str, Any]:
     """
     up: Action = {"camera": (10.0, -10.0)}
     back: Action = {"camera": (-10.0, 10.0)}
-    away: list[Step] = [*[up] * _AWAY_TICKS, *[back] * _AWAY_TICKS]
-    true_without, shown_without = twin.play([*look_down(twin), {}, *away])
+    away: list[Action] = [*[up] * _AWAY_TICKS, *[back] * _AWAY_TICKS]
+    true_without, shown_without = twin.play([{}, *away])
     report: dict[str, Any] = {"places": len(twin.places)}
     for key in EDITS:
-        true, shown = twin.play([*look_down(twin), {key: 1}, *away])
+        true, shown = twin.play([{key: 1}, *away])
         apart = ((true - 1.0 * true_without) ** 2).sum((2, 3, 4)) / 255**2
         hidden = apart[:, -1 - _AWAY_TICKS] <= SEEN
         report[key] = {}
@@ -52,12 +53,6 @@ def edits(twin: Twin) -> dict[str, Any]:
     return report
 
 
-def look_down(twin: Twin) -> list[Step]:
-    """Steps after which the players at all places look down at the ground before them."""
-    tilts: list[Action] = [{"camera": (0.0, (_DOWN - place.pitch) / DOWN_TICKS)} for place in twin.places]
-    return [tilts] * DOWN_TICKS
-
-
 def towards(shown: np.ndarray, without: np.ndarray, edited: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where two frames differ, bool (places,), and how far `shown` lies on the way from the first to the second.
 
@@ -71,4 +66,4 @@ def towards(shown: np.ndarray, without: np.ndarray, edited: np.ndarray) -> tuple
 
 def frames_made(places: int) -> int:
     """How many frames of the World `edits` makes."""
-    return places * (1 + len(EDITS)) * (DOWN_TICKS + 1 + 2 * _AWAY_TICKS)
+    return places * (1 + len(EDITS)) * (1 + 2 * _AWAY_TICKS)

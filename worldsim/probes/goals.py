@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from worldsim.probes import alive, drift, edits, holding, keys, variety
-from worldsim.probes.places import standing_places
+from worldsim.probes.places import looking_down, standing_places
 from worldsim.probes.twin import Twin
 from worldsim.world import World
 
@@ -60,11 +60,12 @@ class Row:
 
 def measure(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -> dict[str, Any]:
     """The measurements that the plain evaluation does not make, raw; env: the World's simulator, BlocksSim."""
-    twin = Twin(world, env, standing_places(env, world.spec, seed + _PLACE_SEEDS, _PLACES), tick)
+    places = standing_places(env, world.spec, seed + _PLACE_SEEDS, _PLACES)
+    down = Twin(world, env, looking_down(env, world.spec, places), tick)
     return {
-        "holding": holding.holding(twin),
-        "edits": edits.edits(twin),
-        "keys": keys.keys(twin),
+        "holding": holding.holding(Twin(world, env, places, tick)),
+        "edits": edits.edits(down),
+        "keys": keys.keys(down),
         "variety": variety.variety(world, env, seed + _VARIETY_SEEDS, tick),
         "alive": alive.alive(world, env, seed + _ALIVE_SEEDS, tick),
         "drift": drift.drift(world, env, seed + _DRIFT_SEEDS, tick),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.envs.blocks.blocks import KEYS
-from worldsim.probes.edits import DOWN_TICKS, SEEN, look_down
+from worldsim.probes.edits import SEEN
 from worldsim.probes.rotation import scene_mask
 from worldsim.probes.twin import Twin
 
@@ -19,14 +19,14 @@ TICKS = 5  # that a key is held: after those, break and place would act a second
 
 
 def keys(twin: Twin) -> dict[str, Any]:
-    """Look down, hold each of KEYS, and none, for TICKS ticks, and read the key off what the World shows then.
+    """Hold each of KEYS, and none, for TICKS ticks, and read the key off what the World shows then.
 
+    twin: at places that look down at the ground before them (`places.looking_down`): most keys show most there.
     confusion: rows the key that was held, columns the key that was read, over the places where its outcome is unlike
     that of all others, in the simulator; KEYS in their order, then none. f1: by key, nan where it has no outcome of its
     own anywhere; mean_f1: over the keys that have.
     """
-    down = look_down(twin)
-    plays = [twin.play([*down, *[action] * TICKS]) for action in [*({key: 1} for key in KEYS), {}]]
+    plays = [twin.play([action] * TICKS) for action in [*({key: 1} for key in KEYS), {}]]
     outcomes = np.stack([truth[:, -1] for truth, _ in plays])  # (keys, places, H, W, 3)
     shown = np.stack([frames[:, -1] for _, frames in plays])
     itself = np.eye(len(plays), dtype=bool)[..., None]
@@ -55,4 +55,4 @@ def _f1(confusion: np.ndarray) -> dict[str, Any]:
 
 def frames_made(places: int) -> int:
     """How many frames of the World `keys` makes."""
-    return places * (len(KEYS) + 1) * (DOWN_TICKS + TICKS)
+    return places * (len(KEYS) + 1) * TICKS

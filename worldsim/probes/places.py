@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -15,6 +16,9 @@ SIMULATOR = "worldsim/BlocksSim-v0"
 _SETTLE = 30  # ticks within which the player must have come to rest
 _TRIES = 50  # seeds that are tried for each place that is wanted
 _LEVEL = 20.0  # degrees of pitch from which no turn ends at the zenith or the nadir
+_DOWN, _DOWN_TICKS = 40.0, 6  # degrees of pitch: the ground two or three blocks ahead; and ticks to look there
+
+Action = dict[str, Any]  # what differs from doing nothing: {"break": 1}, {"camera": (degrees right, degrees down)}
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,13 @@ class Standing:
     actions: np.ndarray  # float32 (CONTEXT - 1, A)
     snapshot: Any
     pitch: float
-    last: Any
+    last: Action
     seed: int
+
+    def acting(self, change: Action) -> Action:
+        """The whole action that differs by `change` from doing nothing."""
+        action = {**self.last, **change}
+        return {**action, "camera": np.array(action["camera"], np.float32)}
 
 
 def standing_places(env: gym.Env, spec: WorldSpec, seed: int, count: int) -> list[Standing]:
@@ -65,3 +74,21 @@ def _come_to_rest(env: gym.Env, spec: WorldSpec, seed: int) -> Standing | None:
     actions = np.repeat(spec.flatten(action)[None], CONTEXT - 1, 0)
     snapshot = env.unwrapped.snapshot()  # type: ignore[attr-defined]
     return Standing(np.stack(frames), actions, snapshot, float(info["pose"][4]), action, seed)
+
+
+def later(env: gym.Env, spec: WorldSpec, place: Standing, steps: Sequence[Action] = (), **state: Any) -> Standing:
+    """The place a context later, after at most CONTEXT - 1 steps and then nothing; state: what of the simulator's first
+    becomes otherwise."""
+    simulator: Any = env.unwrapped
+    actions = [place.acting(step) for step in [*steps, *[{}] * (CONTEXT - 1 - len(steps))]]
+    frames = [simulator.restore(replace(place.snapshot, **state))]
+    frames += [env.step(action)[0] for action in actions]
+    flat = np.stack([spec.flatten(action) for action in actions])
+    return replace(place, frames=np.stack(frames), actions=flat, snapshot=simulator.snapshot())
+
+
+def looking_down(env: gym.Env, spec: WorldSpec, places: Sequence[Standing]) -> list[Standing]:
+    """The places once the player has looked down at the ground before them and seen it for a while."""
+    tilts: list[Action] = [{"camera": (0.0, (_DOWN - place.pitch) / _DOWN_TICKS)} for place in places]
+    down = [later(env, spec, place, [tilt] * _DOWN_TICKS) for place, tilt in zip(places, tilts, strict=True)]
+    return [replace(place, pitch=_DOWN) for place in down]

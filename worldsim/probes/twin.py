@@ -9,11 +9,8 @@ import gymnasium as gym
 import numpy as np
 
 from worldsim.probes.heldout import Stretch
-from worldsim.probes.places import Standing
+from worldsim.probes.places import Action, Standing
 from worldsim.world import World
-
-Action = dict[str, Any]  # what differs from doing nothing: {"break": 1}, {"camera": (degrees right, degrees down)}
-Step = Action | Sequence[Action]  # one for all places, or one each
 
 
 class Twin:
@@ -29,14 +26,14 @@ class Twin:
         self._run = Stretch(frames, actions, [place.seed for place in places]).start(world)
         self._begin = self._run.snapshot()
 
-    def play(self, steps: Sequence[Step]) -> tuple[np.ndarray, np.ndarray]:
+    def play(self, steps: Sequence[Action]) -> tuple[np.ndarray, np.ndarray]:
         """Frames of the simulator and of the World from the places on, uint8 (places, T + 1, H, W, 3) each.
 
         The first of them is the place itself.
         """
         return self.truth(steps), self.shown(steps)
 
-    def truth(self, steps: Sequence[Step]) -> np.ndarray:
+    def truth(self, steps: Sequence[Action]) -> np.ndarray:
         """Frames of the simulator alone."""
         actions = [self._actions(step) for step in steps]
         lanes = []
@@ -45,7 +42,7 @@ class Twin:
             lanes.append(np.stack([first, *(self._env.step(action[number])[0] for action in actions)]))
         return np.stack(lanes)
 
-    def shown(self, steps: Sequence[Step]) -> np.ndarray:
+    def shown(self, steps: Sequence[Action]) -> np.ndarray:
         """Frames of the World alone."""
         self._run.restore(self._begin)
         frames = [self._run.frames.cpu().numpy()]
@@ -55,8 +52,6 @@ class Twin:
             self._tick(len(self.places))
         return np.stack(frames, 1)
 
-    def _actions(self, step: Step) -> list[Action]:
+    def _actions(self, change: Action) -> list[Action]:
         """Whole actions, one a place."""
-        changes = [step] * len(self.places) if isinstance(step, dict) else step
-        whole = [{**place.last, **change} for place, change in zip(self.places, changes, strict=True)]
-        return [{**action, "camera": np.array(action["camera"], np.float32)} for action in whole]
+        return [place.acting(change) for place in self.places]

@@ -5,6 +5,8 @@ from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.recipes.recipe import DynamicsSizes, Recipe
 from worldsim.training.loop import Phase
 
+_OWN = {"own": 0.5, "own_depth": 64, "own_floor": 0.0, "drift": 0.02}
+
 RECIPE = Recipe(
     name="blocks",
     description="A first-person block world at 80x128 pixels, 20 frames a second",
@@ -30,15 +32,27 @@ RECIPE = Recipe(
             time=12,
             rate=6e-4,
             rate_end=1e-5,
-            settings={"own": 0.5, "own_depth": 64, "own_floor": 0.0, "drift": 0.02},
+            settings=_OWN,
+        ),
+        # Frames from noise alone, as they are when stepped; rare keys; and every pixel is to follow the flow if it can.
+        Phase(
+            minutes=25,
+            batch=8,
+            time=12,
+            rate=3e-4,
+            rate_end=1e-5,
+            settings=_OWN
+            | {"pure_noise": 0.95, "remembered": 0.1, "context": 0.05, "rare": 0.5, "follow_weight": 0.03},
         ),
     ],
-    # Then the decoder learns to draw what is made, twice, because what it draws is what goes on.
+    # Then the decoder learns to draw what is made, twice, because what it draws is what goes on. What has come into
+    # view is to look like a world: without a discriminator it is haze.
     decoder_phases=[
-        Phase(minutes=3.5, batch=32, rate=5e-4, rate_end=2e-4),
-        Phase(minutes=3.5, batch=32, rate=2e-4, rate_end=1e-5),
+        Phase(minutes=7, batch=12, rate=5e-4, rate_end=2e-4, settings={"adversarial": 0.01}),
+        Phase(minutes=7, batch=12, rate=2e-4, rate_end=1e-5, settings={"adversarial": 0.01}),
     ],
     average=0.995,  # of 200 steps: a longer one lags behind in the last minutes
     temperature=0.0,  # of the noise that frames are made from: 1 shows more detail, and is wrong sooner (NOTES.md)
+    field_of_view=70.0,
     context_length=11,  # a clip of 12 frames shows no frame more than 11 others
 )

@@ -56,6 +56,9 @@ class Recipe(BaseModel):
     context_length: int = 15
     steps: int = 1
     context_noise: float = 0.05
+    field_of_view: float | None = Field(
+        default=None, gt=0, lt=180, description="degrees, see WorldSpec; for a tokenizer that carries"
+    )
     temperature: float = 1.0
     starts: int = Field(default=32, description="start contexts that are stored with the World")
     start_frames: int = Field(default=16, description="frames of each start context; cut to context_length")

@@ -270,6 +270,12 @@ class Training:
         return self.parameters | {f"rival.{key}": p for key, p in rivals.items()}
 
 
+def trained_rival(path: Path) -> dict[str, Tensor]:
+    """What the rival had learned by the checkpoint in `path`; empty if there is no checkpoint, or was no rival."""
+    tensors = load_tensors(path)[0] if path.exists() else {}
+    return {key.removeprefix("rival."): value for key, value in tensors.items() if key.startswith("rival.")}
+
+
 def _autocast(loss: Loss, device: torch.device) -> Loss:
     """The loss with matrix products in bfloat16; inside the compiled function, because eager autocast is slow."""
 

@@ -27,14 +27,13 @@ from worldsim.machine import compiler_lacks, pick_device
 from worldsim.model.discriminator import Discriminator
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, dynamics_loss
-from worldsim.model.motion import carried
-from worldsim.model.sampler import flow_between
 from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer
 from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.spec import WorldSpec, check_size
 from worldsim.training.drawing import drawing_batches, make_frames
-from worldsim.training.loop import Loss, Phase, Training
+from worldsim.training.loop import Loss, Phase, Training, trained_rival
+from worldsim.training.own_clips import going_on
 from worldsim.world import Starts, World, load
 
 TrainPart = Callable[..., Training]  # a Training that only lacks the network and its name
@@ -75,8 +74,6 @@ def train(
         _forcing(recipe, phase)
     if recipe.tokenizer.carries and any(phase.batch < 2 for phase in recipe.tokenizer_phases):
         raise ValueError("a tokenizer that carries learns from frames with and without one before: batch at least 2")
-    if any(ReconstructionConfig(**phase.settings).adversarial for phase in recipe.decoder_phases):
-        raise ValueError("decoder_phases have no discriminator: leave out adversarial")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     target = pick_device(device)
@@ -90,6 +87,8 @@ def train(
     if base is not None:  # its decoder is kept, and so how it draws
         carries = {"carries": base.tokenizer.config.carries}
         recipe = recipe.model_copy(update={"tokenizer": recipe.tokenizer.model_copy(update=carries)})
+    if recipe.field_of_view is not None and not recipe.tokenizer.carries:
+        raise ValueError("field_of_view is of use only where the tokenizer carries: set its carries, or leave it out")
     store = _recording(recipe, out, data, show)
     _check_recording(recipe, store)
     held = _held_out(recipe, store, out)
@@ -178,8 +177,7 @@ def _train_tokenizer(
     else:
         tokenizer.fit(next(frame_batches(store, 1024, device, seed=recipe.seed))["frames"])
         save_tensors(fitted, tokenizer.state_dict())
-    adversarial = any(ReconstructionConfig(**phase.settings).adversarial for phase in recipe.tokenizer_phases)
-    discriminator = Discriminator().to(device) if adversarial else None
+    discriminator = _discriminator(recipe.tokenizer_phases, device)
 
     def loss(phase: Phase) -> Loss:
         config = ReconstructionConfig(**phase.settings)
@@ -287,6 +285,7 @@ def _train_dynamics(
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=store.action, context_length=recipe.context_length,
         steps=recipe.steps, context_noise=recipe.context_noise, temperature=recipe.temperature,
+        field_of_view=recipe.field_of_view,
         simulator=store.env_id or None, simulator_kwargs=store.env_kwargs, description=recipe.description,
     )  # fmt: skip
     config = DynamicsConfig(
@@ -320,11 +319,11 @@ def _train_dynamics(
         motion = config.sees_motion or mix.motion_weight > 0
         clips = ahead(clip_batches(
             store, latents, phase.batch // mix.copies, phase.time, device, seed, motion=motion,
-            own=len(made) // mix.copies, own_depth=mix.own_depth,
+            own=len(made) // mix.copies, own_depth=mix.own_depth, rare=mix.rare,
         ))  # fmt: skip
         if mix.copies == 2:
             clips = twice(clips)
-        return going_on(clips, made, places, dynamics, tokenizer) if len(made) else clips
+        return going_on(clips, made, places, dynamics, tokenizer, spec.field_of_view) if len(made) else clips
 
     training = train_part(dynamics, name="dynamics", on_checkpoint=save_world)
     training.run(recipe.dynamics_phases, loss, batches)
@@ -339,56 +338,36 @@ def _train_decoder(
 
     The encoder stays, and so all that was encoded, and the dynamics. step: the dynamics'; trained on, it makes others.
     """
+    discriminator = _discriminator(recipe.decoder_phases, device)
+    if discriminator is not None and (learned := trained_rival(out / "tokenizer.safetensors")):
+        discriminator.load_state_dict(learned)
     for number, phase in enumerate(recipe.decoder_phases, 1):
         # Each phase on what the World makes with the decoder of the phase before: what is drawn is what goes on.
         world = copy.deepcopy(load(path, device=str(device), dtype="float32"))  # what `load` gave is shared
         name = f"decoder-{step}-{number}"
         made = out / f"{name}-made.safetensors"
         tokenizer = world.tokenizer.requires_grad_(True)
-        train_part(tokenizer, name=name).run(
+        train_part(tokenizer, name=name, rival=discriminator).run(
             [phase],
-            loss=partial(_drawing_loss, tokenizer),
+            loss=partial(_drawing_loss, tokenizer, discriminator),
             batches=partial(_drawing_batches, load(path, device=str(device)), store, made, device, show),
         )
         made.unlink(missing_ok=True)
         world.save(path)
 
 
-def _drawing_loss(tokenizer: Tokenizer, phase: Phase) -> Loss:
+def _discriminator(phases: list[Phase], device: torch.device) -> Discriminator | None:
+    """A new one if some phase needs one."""
+    adversarial = any(ReconstructionConfig(**phase.settings).adversarial for phase in phases)
+    return Discriminator().to(device) if adversarial else None
+
+
+def _drawing_loss(tokenizer: Tokenizer, discriminator: Discriminator | None, phase: Phase) -> Loss:
     config = ReconstructionConfig(**phase.settings)
-    return lambda batch: tokenizer.loss(config=config, discriminator=None, **batch)
+    return lambda batch: tokenizer.loss(config=config, discriminator=discriminator, **batch)
 
 
 def _drawing_batches(
     world: World, store: FrameStore, made: Path, device: torch.device, show: bool, phase: Phase, seed: int
 ) -> Iterator[Batch]:
     return drawing_batches(store, make_frames(world, store, made, seed=seed, show=show), phase.batch, device, seed)
-
-
-def going_on(
-    batches: Iterator[Batch], made: Tensor, places: Tensor, dynamics: Dynamics, tokenizer: Tokenizer
-) -> Iterator[Batch]:
-    """The same batches, for clips that go on from what the model made: that is drawn and seen as a World does.
-
-    made (own, time, h, w, C), places (own, H, W, 2): what the loss keeps of those clips, the first of each batch. If
-    the tokenizer carries, the newest of what was made is drawn and encoded again. Batches get "seen", the optical flow
-    of the clips as they are shown, and lose "before", uint8 (own, H, W, 3): the frame that the newest follows.
-    """
-    own = len(made)
-    led = shown = torch.zeros(0)
-    for batch in batches:
-        motion, before, goes_on = batch["motion"][:own], batch["before"], batch["age"] > 0
-        wide = goes_on[:, None, None, None]
-        was_led, was_shown, led, shown = led, shown, motion, before
-        if goes_on.any() and tokenizer.config.carries:
-            with torch.no_grad():
-                drawn = tokenizer.decode_uint8(made[:, -1], carried(was_shown, places))
-                made[:, -1] = torch.where(wide, tokenizer.encode(drawn), made[:, -1])
-            shown = torch.where(wide, drawn, before)
-        if goes_on.any() and dynamics.config.sees_motion:
-            newest = flow_between(dynamics, made[:, -2], made[:, -1], goes_on)
-            # All of it is a frame later now; how the last frame comes about is not seen, but asked for.
-            later = torch.cat([was_led[:, 1:-1], newest[:, None], motion[:, -1:]], 1)
-            led = torch.where(wide[..., None], later, motion)
-        rest = {name: part for name, part in batch.items() if name != "before"}
-        yield rest | {"seen": torch.cat([led, batch["motion"][own:]])}

@@ -1,0 +1,169 @@
+"""What a World that is seen through a camera has shown in other directions, to be looked up when it comes into view.
+
+A camera that turns moves what it sees by a rotation, whatever its distance. So the turns of the camera are read off the
+flow that the dynamics predicts, pictures are kept together with where the camera looked, and pixels of which the frame
+before knows nothing are looked up in the newest picture that shows them. The network then decides whether they fit, as
+it does for all that is carried. Where the player has walked on, they are seen from a place a little behind.
+
+Keyframes by overlapping views are how long generated videos stay consistent elsewhere too (WorldMem, arXiv 2504.12369);
+there a network attends to them, here they are moved, which needs no training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from worldsim.model.motion import carried, pixel_places
+
+PICTURES = 32
+_SAME, _NEAR, _STALE = math.radians(2), math.radians(8), 20  # angles between views; steps
+_EVERY = 8  # pixels between the points whose flow is looked at
+_ROUNDS = 3  # of fitting, from the second on weighted by what the one before did not fit
+_AT_ONCE = 16384  # pixels that are looked up together: a thousand numbers each
+_TOLERANCE = 2e-3  # radians by which flow may miss the rotation and still counts in full
+
+
+@dataclass
+class Surroundings:
+    """Pictures that were shown and where the camera looked, lanes first; about a megabyte a lane at 80x128."""
+
+    frames: Tensor  # uint8 (lanes, PICTURES, H, W, 3)
+    turns: Tensor  # float32 (lanes, PICTURES, 3, 3): from the axes of each picture's camera to those of the first
+    anchors: Tensor  # the same of the picture that was first kept in its place: newer ones must not draw it along
+    shown: Tensor  # int64 (lanes, PICTURES): the step of each picture, -1 where there is none
+    turn: Tensor  # float32 (lanes, 3, 3): of the present camera
+    step: Tensor  # int64 (lanes,)
+    field_of_view: float  # of the height, in degrees
+
+    @classmethod
+    def empty(cls, frames: Tensor, field_of_view: float) -> Surroundings:
+        """For lanes that show frames, uint8 (lanes, H, W, 3), and have not shown anything before."""
+        lanes, device = len(frames), frames.device
+        turns = torch.eye(3, device=device).expand(lanes, PICTURES, 3, 3)
+        surroundings = cls(
+            frames=frames.new_zeros(lanes, PICTURES, *frames.shape[1:]), turns=turns.clone(), anchors=turns.clone(),
+            shown=torch.full((lanes, PICTURES), -1, device=device), turn=turns[:, 0].clone(),
+            step=torch.zeros(lanes, dtype=torch.int64, device=device), field_of_view=field_of_view,
+        )  # fmt: skip
+        surroundings.remember(frames)
+        return surroundings
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Surroundings:
+        """Surroundings with `function` applied to every tensor."""
+        parts: dict[str, Any] = {
+            name: function(value) if isinstance(value, Tensor) else value for name, value in vars(self).items()
+        }
+        return Surroundings(**parts)
+
+    def put(self, lanes: list[int], other: Surroundings) -> None:
+        """Replace some lanes by those of others."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                value[lanes] = getattr(other, name)
+
+    def carried(self, frames: Tensor, places: Tensor) -> Tensor:
+        """`worldsim.model.motion.carried`, and what that knows nothing of from other pictures, if they show it.
+
+        The camera turns as the places say: to be called once a step, before `remember`.
+        """
+        self.turn = _product(self.turn, self._rotation(places))
+        moved = carried(frames, places)
+        height, width = moved.shape[1:3]
+        # From the present camera's axes to those of each picture's.
+        there = _product(self.turns.transpose(-1, -2), self.turn[:, None])
+        rays = self._rays(pixel_places(height, width, moved.device))
+        for lane, row, column in (part.unbind(1) for part in (moved[..., 3] == 0).nonzero().split(_AT_ONCE)):
+            seen_along = (there[lane] * rays[row, column, None, None]).sum(-1)  # (pixels, PICTURES, 3)
+            found = self._places(seen_along, width / height)
+            visible = (seen_along[..., 2] > 0) & (found.abs() < 1).all(-1) & (self.shown[lane] >= 0)
+            newest, picture = torch.where(visible, self.shown[lane], -1).max(1)
+            found = found.take_along_dim(picture[:, None, None], 1)[:, 0]
+            colours = F.pad(self._colours(lane, picture, found.clamp(-1, 1)), (0, 1), value=1.0)
+            moved[lane, row, column] = torch.where((newest >= 0)[:, None], colours, moved[lane, row, column])
+        return moved
+
+    def remember(self, frames: Tensor) -> None:
+        """Keep what is shown now, uint8 (lanes, H, W, 3), where there is no picture of that direction that is new."""
+        self.step = self.step + 1
+        cosine = ((self.anchors * self.turn[:, None]).sum((-1, -2)) - 1) / 2  # of the angle of a rotation, by its trace
+        angle = torch.where(self.shown >= 0, cosine.clamp(-1, 1).arccos(), torch.inf)
+        angle, nearest = angle.min(1)
+        last = self.shown.gather(1, nearest[:, None])[:, 0]
+        same = angle < _SAME
+        lanes = (same | (angle > _NEAR) | (last < self.step - _STALE)).nonzero()[:, 0]
+        same, oldest = same[lanes], self.shown[lanes].argmin(1)
+        slot = torch.where(same, nearest[lanes], oldest)
+        self.frames[lanes, slot], self.turns[lanes, slot] = frames[lanes], self.turn[lanes]
+        self.shown[lanes, slot] = self.step[lanes]
+        self.anchors[lanes[~same], slot[~same]] = self.turn[lanes[~same]]
+
+    def _rays(self, places: Tensor) -> Tensor:
+        """Directions (..., 3), right, down and ahead, of places (..., 2), of a whole picture (height, width, 2)."""
+        height, width = places.shape[-3:-1]
+        slope = math.tan(math.radians(self.field_of_view) / 2)
+        across = places * places.new_tensor([slope * width / height, slope])
+        return F.pad(across, (0, 1), value=1.0)
+
+    def _places(self, rays: Tensor, aspect: float) -> Tensor:
+        """The inverse of `_rays`."""
+        slope = math.tan(math.radians(self.field_of_view) / 2)
+        return rays[..., :2] / (rays[..., 2:].clamp_min(1e-6) * rays.new_tensor([slope * aspect, slope]))
+
+    def _rotation(self, places: Tensor) -> Tensor:
+        """How the camera has turned: from its axes to those of the camera before, (lanes, 3, 3).
+
+        The rotation (Kabsch 1976) that most of the flow fits, found by weighting each point by what it misses by: the
+        hand stays, animals walk, and what is near moves otherwise when the camera also goes somewhere.
+        """
+        middle = slice(_EVERY // 2, None, _EVERY)
+        height, width = places.shape[1:3]
+        now = self._rays(pixel_places(height, width, places.device))[middle, middle].flatten(0, 1)
+        before = self._rays(places)[:, middle, middle].flatten(1, 2)
+        now, before = F.normalize(now, dim=-1), F.normalize(before, dim=-1)
+        # Points last: a sum over the innermost axis does not depend on how many lanes there are.
+        pairs = (before[..., None] * now[:, None]).movedim(1, -1).contiguous()  # (lanes, 3, 3, points)
+        rotation = torch.eye(3, device=places.device).expand(len(places), 3, 3)
+        weights = torch.ones_like(before[..., 0])
+        for number in range(_ROUNDS):
+            if number:
+                missed = (before - (rotation[:, None] * now[:, None]).sum(-1)).norm(dim=-1)
+                weights = 1 / (missed + _TOLERANCE)
+            u, _, vh = torch.linalg.svd((pairs * weights[:, None, None]).sum(-1).nan_to_num())
+            # The last axis of both follows from the others, so that neither mirrors.
+            u = torch.stack([u[..., 0], u[..., 1], torch.linalg.cross(u[..., 0], u[..., 1])], -1)
+            vh = torch.stack([vh[:, 0], vh[:, 1], torch.linalg.cross(vh[:, 0], vh[:, 1])], 1)
+            rotation = _product(u, vh)
+        return rotation
+
+    def _colours(self, lane: Tensor, picture: Tensor, places: Tensor) -> Tensor:
+        """The colours (n, 3) in [0, 1] of pictures at places (n, 2), bilinearly."""
+        height, width = self.frames.shape[2:4]
+        x, y = ((places + 1) * places.new_tensor([width, height]) - 1).div(2).unbind(-1)
+        left, top = x.floor(), y.floor()
+
+        def at(row: Tensor, column: Tensor) -> Tensor:
+            row, column = row.long().clamp(0, height - 1), column.long().clamp(0, width - 1)
+            return self.frames[lane, picture, row, column] / 255
+
+        right, below = (x - left)[:, None], (y - top)[:, None]
+        upper = torch.lerp(at(top, left), at(top, left + 1), right)
+        lower = torch.lerp(at(top + 1, left), at(top + 1, left + 1), right)
+        return torch.lerp(upper, lower, below)
+
+
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    """Products of 3x3 matrices (..., 3, 3), written out: a batched one may round otherwise for one lane than for many.
+
+    Of rotations it stays one: its rows are made orthogonal again.
+    """
+    product = (one[..., :, :, None] * other[..., None, :, :]).sum(-2)
+    first = F.normalize(product[..., 0, :], dim=-1)
+    second = F.normalize(product[..., 1, :] - (product[..., 1, :] * first).sum(-1, keepdim=True) * first, dim=-1)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], -2)

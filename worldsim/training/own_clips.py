@@ -1,0 +1,55 @@
+"""Clips that go on from what the model made, drawn and seen in training as a running World draws and sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from worldsim.data.batches import Batch
+from worldsim.model.dynamics import Dynamics
+from worldsim.model.motion import carried
+from worldsim.model.sampler import flow_between
+from worldsim.model.surroundings import Surroundings
+from worldsim.model.tokenizer import Tokenizer
+
+
+def going_on(
+    batches: Iterator[Batch], made: Tensor, places: Tensor, dynamics: Dynamics, tokenizer: Tokenizer,
+    field_of_view: float | None = None,
+) -> Iterator[Batch]:  # fmt: skip
+    """The same batches, for clips that go on from what the model made: that is drawn and seen as a World does.
+
+    made (own, time, h, w, C), places (own, H, W, 2): what the loss keeps of those clips, the first of each batch. If
+    the tokenizer carries, the newest of what was made is drawn and encoded again. Batches get "seen", the optical flow
+    of the clips as they are shown, and lose "before", uint8 (own, H, W, 3): the frame that the newest follows.
+    field_of_view: of a World that remembers its surroundings.
+    """
+    own = len(made)
+    led = shown = torch.zeros(0)
+    surroundings: Surroundings | None = None
+    for batch in batches:
+        motion, before, goes_on = batch["motion"][:own], batch["before"], batch["age"] > 0
+        wide = goes_on[:, None, None, None]
+        was_led, was_shown, led, shown = led, shown, motion, before
+        if goes_on.any() and tokenizer.config.carries:
+            with torch.no_grad():
+                move = carried if surroundings is None else surroundings.carried
+                drawn = tokenizer.decode_uint8(made[:, -1], move(was_shown, places))
+                made[:, -1] = torch.where(wide, tokenizer.encode(drawn), made[:, -1])
+            shown = torch.where(wide, drawn, before)
+        if field_of_view is not None and tokenizer.config.carries:
+            begin = (~goes_on).nonzero()[:, 0].tolist()
+            if surroundings is None:
+                surroundings = Surroundings.empty(shown, field_of_view)
+            else:
+                surroundings.remember(shown)
+                surroundings.put(begin, Surroundings.empty(shown[begin], field_of_view))
+        if goes_on.any() and dynamics.config.sees_motion:
+            newest = flow_between(dynamics, made[:, -2], made[:, -1], goes_on)
+            # All of it is a frame later now; how the last frame comes about is not seen, but asked for.
+            later = torch.cat([was_led[:, 1:-1], newest[:, None], motion[:, -1:]], 1)
+            led = torch.where(wide[..., None], later, motion)
+        rest = {name: part for name, part in batch.items() if name != "before"}
+        yield rest | {"seen": torch.cat([led, batch["motion"][own:]])}
