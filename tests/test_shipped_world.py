@@ -14,8 +14,8 @@ from worldsim.probes.heldout import explore, open_simulator
 from worldsim.probes.places import standing_places
 from worldsim.probes.rollouts import psnr
 from worldsim.probes.turning import turning
-from worldsim.probes.walking import change
 from worldsim.probes.twin import Twin
+from worldsim.probes.walking import change
 from worldsim.world import World
 
 SEED = 7_950_000
