@@ -93,7 +93,9 @@ def sample_levels(batch: int, time: int, config: ForcingConfig, device: torch.de
     """Draw the noise level of every frame, float32 (batch, time) in [0, 1], by the patterns of the mix."""
     shape = (batch, time)
     noisy = torch.rand(shape, device=device)
-    noisy = torch.where(torch.rand(shape, device=device) < config.pure_noise, 1.0, noisy)
+    # A first frame is made from text alone, in many steps: all levels are as likely there.
+    pure = (torch.rand(shape, device=device) < config.pure_noise) & (torch.arange(time, device=device) > 0)
+    noisy = torch.where(pure, 1.0, noisy)
     almost_clean = 0.15 * torch.rand(shape, device=device)
     own = torch.where(torch.rand(shape, device=device) < config.remembered, almost_clean, noisy)
     given = (torch.rand(batch, 1, device=device) * time).long()

@@ -137,12 +137,16 @@ class Tokenizer(nn.Module):
             return drawn
         return torch.where(fits > 0, moved[..., :3], drawn)
 
+    def _linear_inverse(self, latents: Tensor) -> Tensor:
+        """Latents (batch, h, w, C) to pictures (batch, 16 h, 16 w, 3), about [-1, 1]."""
+        base = linear(latents, self.synthesis.T, self.mean)
+        return rearrange(base, "b h w (p q c) -> b (h p) (w q) c", p=PATCH, q=PATCH)
+
     def _draw(self, latents: Tensor, moved: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames drawn anew, about [0, 1], and whether instead what has moved there fits, a logit a pixel."""
         height, width = latents.shape[1:3]
         flat = rearrange(latents, "b h w c -> b (h w) c")
-        base = linear(flat, self.synthesis.T, self.mean)
-        base = rearrange(base, "b (h w) (p q c) -> b (h p) (w q) c", h=height, p=PATCH, q=PATCH)
+        base = self._linear_inverse(latents)
         x = self._blocks(self.wide, self.from_latent(flat), height, width)
         x = rearrange(self.split(x), "b (h w) (p q c) -> b (h p w q) c", h=height, p=2, q=2)
         if self.config.carries:
@@ -180,7 +184,7 @@ class Tokenizer(nn.Module):
         of the discriminator is part of "loss". The entry "psnr" is that of `frames`, in dB.
         Of a tokenizer that carries, errors and edges are of what is drawn anew; patches and the discriminator look at
         what is shown. With `adversarial`, of what has come into view of frames that a dynamics made, only means over
-        8x8 pixels are compared.
+        8x8 pixels are compared, also with those of the latents' linear inverse, and that at any distance.
         made (more, h, w, C): latents that a dynamics made, to be drawn too; truth (more, H, W, 3) uint8: what they are
         to be; travelled (more,): how far the picture has moved on the way, in heights. The further, the less counts the
         distance from the truth, which would ask for a blur there, and further on how detailed it is.
@@ -204,15 +208,19 @@ class Tokenizer(nn.Module):
         before = None if moved is None else moved.float() / 255
         drawn, fits = self._draw(latents, before)
         output = drawn.float()
-        off = output - target
+        off, held = output - target, torch.zeros((), device=output.device)
         if made is not None and before is not None and config.adversarial:
             # What comes into view of a frame that was made may be anything that goes with the colours there: to ask for
             # the truth would be to ask for the mean. Whether it looks like a world is for the discriminator to say.
             of_made = torch.arange(len(off), device=off.device)[:, None, None, None] >= len(frames)
-            off = torch.where(of_made & (before[..., 3:] == 0), _coarse(off), off)
+            new = of_made & (before[..., 3:] == 0)
+            off = torch.where(new, _coarse(off), off)
+            # Far from the truth nothing else would hold the colours: they are to be those that the dynamics says.
+            said = (self._linear_inverse(latents).float() + 1) / 2
+            held = torch.where(new, _coarse(output - said), 0).square().mean()
         squared = off.square().mean((1, 2, 3))
         edges = sum(off.diff(dim=axis).abs().mean((1, 2, 3)) for axis in (1, 2))
-        loss = (torch.exp2(-away / _ERROR_FADE) * (squared + 0.05 * edges)).mean()
+        loss = (torch.exp2(-away / _ERROR_FADE) * (squared + 0.05 * edges)).mean() + held
         values = {"psnr": -10 * squared[: len(frames)].mean().log10()}
         if before is not None and fits is not None:
             would = before[..., :3] if true_moved is None else true_moved.float() / 255

@@ -5,8 +5,6 @@ from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.recipes.recipe import DynamicsSizes, Recipe
 from worldsim.training.loop import Phase
 
-_OWN = {"own": 0.5, "own_depth": 64, "own_floor": 0.0, "drift": 0.02}
-
 RECIPE = Recipe(
     name="blocks",
     description="A first-person block world at 80x128 pixels, 20 frames a second",
@@ -21,35 +19,35 @@ RECIPE = Recipe(
         # The decoder learns to draw textures, also from the blur that a World fades to.
         Phase(minutes=7, batch=16, rate=7e-4, rate_end=1e-5, settings={"blur": 3.0, "adversarial": 1e-3}),
     ],
-    forcing=ForcingConfig(pure_noise=0.8, weight_floor=1.0, motion_weight=0.1),
+    # Frames from noise alone, as they are when stepped; rare keys; and every pixel is to follow the flow if it can.
+    forcing=ForcingConfig(
+        pure_noise=0.95,
+        remembered=0.1,
+        context=0.05,
+        rare=0.5,
+        weight_floor=1.0,
+        motion_weight=0.1,
+        follow_weight=0.03,
+    ),
     dynamics_phases=[
         # Short clips, because more of them in a batch show more different places.
         Phase(minutes=26, batch=8, time=8, rate=8e-4, rate_end=6e-4, settings={"drift": 0.02}),
         # Once it moves, against drift: half of the clips go on from what the model made and the decoder drew.
         Phase(
-            minutes=58,
+            minutes=75,
             batch=8,
             time=12,
             rate=6e-4,
             rate_end=1e-5,
-            settings=_OWN,
-        ),
-        # Frames from noise alone, as they are when stepped; rare keys; and every pixel is to follow the flow if it can.
-        Phase(
-            minutes=25,
-            batch=8,
-            time=12,
-            rate=3e-4,
-            rate_end=1e-5,
-            settings=_OWN
-            | {"pure_noise": 0.95, "remembered": 0.1, "context": 0.05, "rare": 0.5, "follow_weight": 0.03},
+            settings={"own": 0.5, "own_depth": 64, "own_floor": 0.0, "drift": 0.02},
         ),
     ],
-    # Then the decoder learns to draw what is made, twice, because what it draws is what goes on. What has come into
+    # Then the decoder learns to draw what is made, thrice, because what it draws is what goes on. What has come into
     # view is to look like a world: without a discriminator it is haze.
     decoder_phases=[
-        Phase(minutes=7, batch=12, rate=5e-4, rate_end=2e-4, settings={"adversarial": 0.01}),
-        Phase(minutes=7, batch=12, rate=2e-4, rate_end=1e-5, settings={"adversarial": 0.01}),
+        Phase(minutes=8, batch=12, rate=5e-4, rate_end=3e-4, settings={"adversarial": 0.01}),
+        Phase(minutes=8, batch=12, rate=3e-4, rate_end=1e-4, settings={"adversarial": 0.01}),
+        Phase(minutes=8, batch=12, rate=1e-4, rate_end=1e-5, settings={"adversarial": 0.01}),
     ],
     average=0.995,  # of 200 steps: a longer one lags behind in the last minutes
     temperature=0.0,  # of the noise that frames are made from: 1 shows more detail, and is wrong sooner (NOTES.md)
