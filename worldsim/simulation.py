@@ -7,7 +7,7 @@ lanes run beside it, nor on when they were reset, nor on snapshots taken and res
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.model import PATCH
-from worldsim.model.motion import carried
 from worldsim.model.sampler import Memory, remember_context, sample_first, sample_next
-from worldsim.model.surroundings import Surroundings
+from worldsim.model.shown import Shown
 from worldsim.model.text import encode_bytes
 from worldsim.spec import check_size
 from worldsim.world import World
@@ -32,8 +31,8 @@ class StepResult:
     """What a step gave: frames uint8 (lanes, H, W, 3), rewards float32 (lanes,), ends bool (lanes,).
 
     latents (lanes, h, w, C): what the frames were drawn from; places (lanes, H, W, 2): where in the frames before each
-    pixel was looked up; moved (lanes, H, W, 4): what was found there, see `worldsim.model.motion.carried`, or in older
-    pictures; None if the tokenizer does not carry.
+    pixel was looked up; moved (lanes, H, W, 4): what was found there, see `worldsim.model.shown`, None if the tokenizer
+    does not carry.
     """
 
     frames: Tensor
@@ -53,7 +52,7 @@ class Snapshot:
     draws: list[int]
     frames: Tensor
     contexts: list[tuple[Tensor, Tensor]]
-    surroundings: Surroundings | None
+    shown: Shown | None
 
 
 def lane_noise(seed: int, draw: int, shape: tuple[int, ...]) -> Tensor:
@@ -95,7 +94,7 @@ class Simulation:
         self.seeds, self._draws = [0] * lanes, [0] * lanes
         self._memory = Memory.empty(world.dynamics, lanes, self._grid, world.spec.context_length)
         self.frames = torch.zeros(lanes, height, width, 3, dtype=torch.uint8, device=world.device)
-        self._surroundings: Surroundings | None = None
+        self._shown: Shown | None = None  # of a World that carries
         # What each lane started from: latents (T, h, w, C), and the last of them as it is shown, uint8 (H, W, 3).
         self._contexts: list[tuple[Tensor, Tensor]] = [(self._memory.latents[:0], self.frames[0])] * lanes
         seeds = [int(seed) + lane for lane in range(lanes)] if isinstance(seed, int | np.integer) else list(seed)
@@ -168,21 +167,21 @@ class Simulation:
         self._memory.put(where, memory)
         self.frames = self.frames.clone()
         self.frames[where] = frames
-        self._look_about_anew(where)
+        self._forget(where)
         for row, (lane, seed) in enumerate(zip(where, seeds, strict=True)):
             self.seeds[lane], self._draws[lane] = int(seed), 1
             self._contexts[lane] = latents[row], frames[row]
         return self.frames
 
-    def _look_about_anew(self, lanes: list[int]) -> None:
+    def _forget(self, lanes: list[int]) -> None:
         """Some lanes have not shown anything but their present frames."""
-        view = self.world.spec.field_of_view
-        if view is None or not self.world.tokenizer.config.carries:
+        if not self.world.tokenizer.config.carries:
             return
-        if self._surroundings is None:
-            self._surroundings = Surroundings.empty(self.frames, view)
+        view = self.world.spec.field_of_view
+        if self._shown is None:
+            self._shown = Shown.empty(self.frames, view)
         else:
-            self._surroundings.put(lanes, Surroundings.empty(self.frames[lanes], view))
+            self._shown.put(lanes, Shown.empty(self.frames[lanes], view))
 
     def _stored_starts(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """The start contexts that the seeds draw: latents (lanes, T, h, w, C), flat actions, and the last frames."""
@@ -264,15 +263,11 @@ class Simulation:
             self.world.dynamics, memory, scaled, noises, steps=self.steps, shortcut=self.world.spec.shortcut
         )
         latents, tokenizer = memory.latents, self.world.tokenizer
-        moved = None
-        if tokenizer.config.carries:
-            move = carried if self._surroundings is None else self._surroundings.carried
-            moved = move(self.frames, places)
+        moved = None if self._shown is None else self._shown.carried(places)
         self.frames = tokenizer.decode_uint8(latents, moved)
-        if moved is not None:  # it goes on from what is shown
-            memory.latents = tokenizer.encode(self.frames)
-        if self._surroundings is not None:
-            self._surroundings.remember(self.frames)
+        if self._shown is not None and moved is not None:
+            self._shown.remember(self.frames, moved)
+            memory.latents = tokenizer.encode(self.frames)  # it goes on from what is shown
         return StepResult(self.frames, memory.reward.clone(), memory.end > 0, latents, places, moved)
 
     def policy_actions(self) -> Tensor:
@@ -304,7 +299,7 @@ class Simulation:
             list(self._draws),
             self.frames.clone(),
             list(self._contexts),
-            _mapped(self._surroundings, torch.clone),
+            self._shown and self._shown.map(torch.clone),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -315,7 +310,7 @@ class Simulation:
                 f"this Simulation has {self.lanes} of {self.size}"
             )
         self._memory = snapshot.memory.map(torch.clone)
-        self._surroundings = _mapped(snapshot.surroundings, torch.clone)
+        self._shown = snapshot.shown and snapshot.shown.map(torch.clone)
         self.seeds, self._draws = list(snapshot.seeds), list(snapshot.draws)
         self.frames, self._contexts = snapshot.frames.clone(), list(snapshot.contexts)
 
@@ -329,14 +324,10 @@ class Simulation:
         other = copy.copy(self)
         other.lanes = self.lanes * n
         other._memory = self._memory.map(lambda tensor: tensor.repeat_interleave(n, 0))
-        other._surroundings = _mapped(self._surroundings, lambda tensor: tensor.repeat_interleave(n, 0))
+        other._shown = self._shown and self._shown.map(lambda tensor: tensor.repeat_interleave(n, 0))
         other.frames = self.frames.repeat_interleave(n, 0)
         lanes = [lane for lane in range(self.lanes) for _ in range(n)]
         other.seeds = [self.seeds[lane] for lane in lanes]
         other._draws = [self._draws[lane] for lane in lanes]
         other._contexts = [self._contexts[lane] for lane in lanes]
         return other
-
-
-def _mapped(surroundings: Surroundings | None, function: Callable[[Tensor], Tensor]) -> Surroundings | None:
-    return None if surroundings is None else surroundings.map(function)

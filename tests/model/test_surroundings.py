@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from worldsim.model.motion import carried
 from worldsim.model.surroundings import PICTURES, Surroundings
 
 VIEW, HEIGHT, WIDTH = 70.0, 40, 64
@@ -42,11 +43,16 @@ def places(before: Tensor, now: Tensor) -> Tensor:
     return along[..., :2] / along[..., 2:] / torch.tensor([SLOPE * WIDTH / HEIGHT, SLOPE])
 
 
+def lead(surroundings: Surroundings, frames: Tensor, led: Tensor) -> Tensor:
+    """What is carried of frames (lanes, H, W, 3) by places (lanes, H, W, 2), with what is not in view in them."""
+    return surroundings.filled(carried(frames, led), led)
+
+
 def look(cameras: list[Tensor]) -> tuple[Tensor, Tensor]:
     """What is carried into the last view (H, W, 4), and that view."""
     surroundings = Surroundings.empty(picture(cameras[0])[None], VIEW)
     for before, now in pairwise(cameras):
-        moved = surroundings.carried(picture(before)[None], places(before, now)[None])
+        moved = lead(surroundings, picture(before)[None], places(before, now)[None])
         surroundings.remember(picture(now)[None])
     return moved[0], picture(cameras[-1])
 
@@ -76,7 +82,7 @@ def test_a_hand_that_stays_and_a_walking_animal_do_not_turn_the_camera() -> None
     still = places(now, now)
     flow[-14:, -20:] = still[-14:, -20:]
     flow[10:20, 5:15] += 0.1
-    surroundings.carried(picture(before)[None], flow[None])
+    lead(surroundings, picture(before)[None], flow[None])
     angle = torch.rad2deg((((surroundings.turn[0] * (before.T @ now)).sum() - 1) / 2).clamp(-1, 1).arccos())
     assert angle < 0.2
 
@@ -85,7 +91,7 @@ def test_a_full_memory_forgets_what_is_oldest_and_newer_pictures_replace_older_o
     cameras = [turned(yaw) for yaw in range(0, 9 * (PICTURES + 5), 9)]
     surroundings = Surroundings.empty(picture(cameras[0])[None], VIEW)
     for before, now in pairwise(cameras):
-        surroundings.carried(picture(before)[None], places(before, now)[None])
+        lead(surroundings, picture(before)[None], places(before, now)[None])
         surroundings.remember(picture(now)[None])
     assert (surroundings.shown >= 0).all()
     assert surroundings.shown.min() > 1
@@ -102,7 +108,7 @@ def test_lanes_do_not_see_each_other() -> None:
         for step in range(1, len(yaws[0])):
             views = [(turned(lane[step - 1]), turned(lane[step])) for lane in yaws]
             shown = torch.stack([picture(before) for before, _ in views])
-            moved = surroundings.carried(shown, torch.stack([places(*view) for view in views]))
+            moved = lead(surroundings, shown, torch.stack([places(*view) for view in views]))
             surroundings.remember(torch.stack([picture(now) for _, now in views]))
         return [moved.numpy(), surroundings.turn.numpy()]
 

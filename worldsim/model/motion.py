@@ -7,8 +7,6 @@ is looked up where the flow points (as in spatial transformers, arXiv 1506.02025
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -115,41 +113,42 @@ def places_before(flow: Tensor, follows: Tensor | float = 1.0) -> Tensor:
     return rearrange(offset, "f c h w -> f h w c") * follows + pixel_places(height, width, flow.device)
 
 
-def looked_up(pictures: Tensor, places: Tensor, limited: bool = False) -> Tensor:
-    """Pictures (frames, H, W, C) at places (frames, H, W, 2), see `pixel_places`; beyond the edge, at it.
-
-    limited: to what the pixels around the place show. Bicubic, because what is looked up again and again would blur
-    away; but that overshoots at edges, and again and again leaves rings.
-    """
+def looked_up(pictures: Tensor, places: Tensor) -> Tensor:
+    """Pictures (frames, H, W, C) at places (frames, H, W, 2), see `pixel_places`; bicubic; beyond the edge, at it."""
     pictures = rearrange(pictures, "f h w c -> f c h w").contiguous()
-
-    def at(values: Tensor, mode: str) -> Tensor:
-        return F.grid_sample(values, places, mode=mode, padding_mode="border", align_corners=False)
-
-    found = at(pictures, "bicubic")
-    if limited:
-        lowest, highest = (at(_of_neighbours(choose, pictures), "nearest") for choose in (torch.minimum, torch.maximum))
-        found = torch.minimum(torch.maximum(found, lowest), highest)
+    found = F.grid_sample(pictures, places, mode="bicubic", padding_mode="border", align_corners=False)
     return rearrange(found, "f c h w -> f h w c")
 
 
-def _of_neighbours(choose: Callable[[Tensor, Tensor], Tensor], pictures: Tensor) -> Tensor:
-    """The least or greatest value among each pixel and the eight around it, of pictures (frames, C, H, W)."""
-    # PyTorch's pooling takes ten times as long on a CPU.
-    for dim in (2, 3):
-        size = pictures.shape[dim]
-        padded = torch.cat([pictures.narrow(dim, 0, 1), pictures, pictures.narrow(dim, size - 1, 1)], dim)
-        pictures = choose(choose(padded.narrow(dim, 0, size), padded.narrow(dim, 2, size)), pictures)
-    return pictures
+def bilinear(pictures: Tensor, picture: Tensor, pixels: Tensor) -> Tensor:
+    """The values float32 (..., C) of pictures (n, H, W, C), each from the one that picture, int64 (...), says.
+
+    pixels (..., 2 or more): columns and rows, between which it lies bilinearly; beyond the edge, at it.
+    """
+    height, width, channels = pictures.shape[1:]
+    table = pictures.reshape(-1, channels)
+    column, row = pixels[..., 0].clamp(0, width - 1), pixels[..., 1].clamp(0, height - 1)
+    left, top = column.floor().clamp_max(width - 2), row.floor().clamp_max(height - 2)
+    corner = (picture * height + top.long()) * width + left.long()
+
+    def at(offset: int) -> Tensor:
+        return table.index_select(0, (corner + offset).flatten()).view(*corner.shape, channels).float()
+
+    right, below = (column - left)[..., None], (row - top)[..., None]
+    return torch.lerp(torch.lerp(at(0), at(1), right), torch.lerp(at(width), at(width + 1), right), below)
 
 
 def carried(frames: Tensor, places: Tensor) -> Tensor:
-    """The frames before, uint8 (lanes, H, W, 3), moved: float32 (lanes, H, W, 4), for `Tokenizer.decode`.
-
-    Colours in [0, 1]; the last channel is 1 where the place that is looked up was in view, and 0 where it was not.
-    """
+    """Frames, uint8 (lanes, H, W, 3), moved: float32 (lanes, H, W, 4); of such as follow others see `model.shown`."""
     there = (places.abs() <= 1).all(-1, keepdim=True)
-    return torch.cat([looked_up(frames.float() / 255, places, limited=True), there.float()], -1)
+    picture = torch.arange(len(frames), device=frames.device)[:, None, None].expand(places.shape[:3])
+    return torch.cat([bilinear(frames, picture, pixels_of(places)) / 255, there.float()], -1)
+
+
+def pixels_of(places: Tensor) -> Tensor:
+    """Places (..., H, W, 2), see `pixel_places`, as columns and rows, 0 in the middle of the first."""
+    height, width = places.shape[-3:-1]
+    return ((places + 1) * places.new_tensor([width, height]) - 1) / 2
 
 
 def pixel_places(height: int, width: int, device: torch.device) -> Tensor:

@@ -102,3 +102,20 @@ class ActionLayout:
                 choice = (cumulative <= uniform[..., where, None]).sum(-1).clamp_max(last)
                 out[..., where] = centres[choice]
         return out * self.half.to(out.device) + self.centre.to(out.device)
+
+    def likeliest(self, logits: Tensor) -> Tensor:
+        """The likeliest flat actions (..., action_dim), in the space's units, of logits (..., self.logits)."""
+        parts = []
+        centres = bin_centres(logits.device)
+        for segment, part in self._parts(logits.float()):
+            best = part.argmax(-1)
+            parts.append(F.one_hot(best, segment.size).float() if segment.kind == "categorical" else centres[best])
+        return torch.cat(parts, -1) * self.half.to(logits.device) + self.centre.to(logits.device)
+
+    def entropy(self, logits: Tensor) -> Tensor:
+        """Entropy (...) in nats of the actions that logits (..., self.logits) stand for, parts added up."""
+        total = torch.zeros(logits.shape[:-1], device=logits.device)
+        for segment, part in self._parts(logits.float()):
+            of_each = torch.special.entr(part.softmax(-1)).sum(-1)
+            total = total + (of_each if segment.kind == "categorical" else of_each.sum(-1))
+        return total

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worldsim.model.motion import carried, pixel_places
+from worldsim.model.motion import bilinear, pixel_places
 
 PICTURES = 32
 _SAME, _NEAR, _STALE = math.radians(2), math.radians(8), 20  # angles between views; steps
@@ -68,13 +68,13 @@ class Surroundings:
             if isinstance(value, Tensor):
                 value[lanes] = getattr(other, name)
 
-    def carried(self, frames: Tensor, places: Tensor) -> Tensor:
-        """`worldsim.model.motion.carried`, and what that knows nothing of from other pictures, if they show it.
+    def filled(self, moved: Tensor, places: Tensor) -> Tensor:
+        """Moved frames (lanes, H, W, 4), see `worldsim.model.shown`, and what they know nothing of from other pictures.
 
-        The camera turns as the places say: to be called once a step, before `remember`.
+        The camera turns as the places (lanes, H, W, 2) say: to be called once a step, before `remember`.
         """
         self.turn = _product(self.turn, self._rotation(places))
-        moved = carried(frames, places)
+        moved = moved.clone()
         height, width = moved.shape[1:3]
         # From the present camera's axes to those of each picture's.
         there = _product(self.turns.transpose(-1, -2), self.turn[:, None])
@@ -84,8 +84,10 @@ class Surroundings:
             found = self._places(seen_along, width / height)
             visible = (seen_along[..., 2] > 0) & (found.abs() < 1).all(-1) & (self.shown[lane] >= 0)
             newest, picture = torch.where(visible, self.shown[lane], -1).max(1)
-            found = found.take_along_dim(picture[:, None, None], 1)[:, 0]
-            colours = F.pad(self._colours(lane, picture, found.clamp(-1, 1)), (0, 1), value=1.0)
+            found = found.take_along_dim(picture[:, None, None], 1)[:, 0].clamp(-1, 1)
+            pixels = ((found + 1) * found.new_tensor([width, height]) - 1) / 2
+            colours = bilinear(self.frames.flatten(0, 1), lane * PICTURES + picture, pixels) / 255
+            colours = F.pad(colours, (0, 1), value=1.0)
             moved[lane, row, column] = torch.where((newest >= 0)[:, None], colours, moved[lane, row, column])
         return moved
 
@@ -141,21 +143,6 @@ class Surroundings:
             vh = torch.stack([vh[:, 0], vh[:, 1], torch.linalg.cross(vh[:, 0], vh[:, 1])], 1)
             rotation = _product(u, vh)
         return rotation
-
-    def _colours(self, lane: Tensor, picture: Tensor, places: Tensor) -> Tensor:
-        """The colours (n, 3) in [0, 1] of pictures at places (n, 2), bilinearly."""
-        height, width = self.frames.shape[2:4]
-        x, y = ((places + 1) * places.new_tensor([width, height]) - 1).div(2).unbind(-1)
-        left, top = x.floor(), y.floor()
-
-        def at(row: Tensor, column: Tensor) -> Tensor:
-            row, column = row.long().clamp(0, height - 1), column.long().clamp(0, width - 1)
-            return self.frames[lane, picture, row, column] / 255
-
-        right, below = (x - left)[:, None], (y - top)[:, None]
-        upper = torch.lerp(at(top, left), at(top, left + 1), right)
-        lower = torch.lerp(at(top + 1, left), at(top + 1, left + 1), right)
-        return torch.lerp(upper, lower, below)
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:

@@ -125,8 +125,8 @@ class Tokenizer(nn.Module):
     def decode(self, latents: Tensor, moved: Tensor | None = None) -> Tensor:
         """Latents (batch, h, w, C) to frames (batch, 16 h, 16 w, 3), float, about [0, 1], not clipped.
 
-        moved (batch, 16 h, 16 w, 4): the frame before, moved, see `worldsim.model.motion.carried`, or what
-        `worldsim.model.surroundings` knows instead; for a tokenizer that carries. Each pixel then is what has moved
+        moved (batch, 16 h, 16 w, 4): what was shown before, moved, see `worldsim.model.shown`; for a tokenizer that
+        carries. Each pixel then is what has moved
         there or what is drawn anew, as the network decides: what stays in view need not go through the latents, which
         would blur it a little in every frame. (As video codecs do; SAVP, arXiv 1804.01523, takes a mean, and frame
         after frame means of what does not quite fit are a blur.)

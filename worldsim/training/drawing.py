@@ -21,8 +21,7 @@ from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.data.batches import Batch, frame_batches, motion_of
 from worldsim.data.store import FrameStore
 from worldsim.files import clear_leftovers
-from worldsim.model.motion import carried
-from worldsim.model.surroundings import Surroundings
+from worldsim.model.shown import Shown
 from worldsim.world import World
 
 STEPS = 64
@@ -77,18 +76,15 @@ def _go_on(world: World, store: FrameStore, first: np.ndarray, steps: int, seed:
     run = world.start(len(first), seed, context=shown.swapaxes(0, 1), actions=actions[: context - 1].swapaxes(0, 1))
     after = rows[context - 1 :]
     latents, moved, true_moved = [], [], []
-    view = world.spec.field_of_view
-    surroundings = None if view is None else Surroundings.empty(run.frames, view)  # as if it had shown the truth
+    true = Shown.empty(run.frames, world.spec.field_of_view)  # as if it had shown the truth
     for taken, before in zip(actions[context - 1 :], after, strict=False):
         result = run.step(taken)
         latents.append(result.latents.half().cpu())
         if result.moved is not None:
-            true = torch.from_numpy(np.array(store.frames[before])).to(run.device)
-            move = carried if surroundings is None else surroundings.carried
             moved.append(_in_255ths(result.moved))
-            true_moved.append(_in_255ths(move(true, result.places)[..., :3]))
-            if surroundings is not None:
-                surroundings.remember(torch.from_numpy(np.array(store.frames[before + 1])).to(run.device))
+            led = true.carried(result.places)
+            true_moved.append(_in_255ths(led[..., :3]))
+            true.remember(torch.from_numpy(np.array(store.frames[before + 1])).to(run.device), led)
         bar.update(len(first))
     path = motion_of(store, after.T)[:, 1:].norm(dim=-1).mean((2, 3)) / store.size[0]
     made = {"latents": torch.stack(latents), "rows": torch.from_numpy(after[1:]), "travelled": path.cumsum(1).T}

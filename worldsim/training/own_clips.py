@@ -9,9 +9,8 @@ from torch import Tensor
 
 from worldsim.data.batches import Batch
 from worldsim.model.dynamics import Dynamics
-from worldsim.model.motion import carried
 from worldsim.model.sampler import flow_between
-from worldsim.model.surroundings import Surroundings
+from worldsim.model.shown import Shown
 from worldsim.model.tokenizer import Tokenizer
 
 
@@ -27,25 +26,23 @@ def going_on(
     field_of_view: of a World that remembers its surroundings.
     """
     own = len(made)
-    led = shown = torch.zeros(0)
-    surroundings: Surroundings | None = None
+    led = torch.zeros(0)
+    shown: Shown | None = None
     for batch in batches:
         motion, before, goes_on = batch["motion"][:own], batch["before"], batch["age"] > 0
         wide = goes_on[:, None, None, None]
-        was_led, was_shown, led, shown = led, shown, motion, before
-        if goes_on.any() and tokenizer.config.carries:
-            with torch.no_grad():
-                move = carried if surroundings is None else surroundings.carried
-                drawn = tokenizer.decode_uint8(made[:, -1], move(was_shown, places))
-                made[:, -1] = torch.where(wide, tokenizer.encode(drawn), made[:, -1])
-            shown = torch.where(wide, drawn, before)
-        if field_of_view is not None and tokenizer.config.carries:
+        was_led, led = led, motion
+        if tokenizer.config.carries:
+            if shown is None:
+                shown = Shown.empty(before, field_of_view)
+            elif goes_on.any():
+                with torch.no_grad():
+                    moved = shown.carried(places)
+                    drawn = tokenizer.decode_uint8(made[:, -1], moved)
+                    made[:, -1] = torch.where(wide, tokenizer.encode(drawn), made[:, -1])
+                shown.remember(drawn, moved)
             begin = (~goes_on).nonzero()[:, 0].tolist()
-            if surroundings is None:
-                surroundings = Surroundings.empty(shown, field_of_view)
-            else:
-                surroundings.remember(shown)
-                surroundings.put(begin, Surroundings.empty(shown[begin], field_of_view))
+            shown.put(begin, Shown.empty(before[begin], field_of_view))
         if goes_on.any() and dynamics.config.sees_motion:
             newest = flow_between(dynamics, made[:, -2], made[:, -1], goes_on)
             # All of it is a frame later now; how the last frame comes about is not seen, but asked for.

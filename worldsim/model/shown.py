@@ -1,0 +1,127 @@
+"""What a World that carries has shown, and where in it each pixel of the next frame is looked up.
+
+A pixel that stays in view for fifty frames is not looked up in the frame before each time, which would blur it fifty
+times: every pixel remembers in which frame it was drawn, and where, and only these places are moved (as the texture
+coordinates of graphics are). What was not in view in the frame before is looked up in pictures of other directions, if
+the World is seen through a camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worldsim.model.motion import bilinear, pixels_of
+from worldsim.model.surroundings import Surroundings
+
+FRAMES = 60  # that are kept: what was drawn longer ago is looked up anew in the present frame
+_EVENLY = 0.7548776662466927, 0.5698402909980532  # multiples of both cover a square evenly (Roberts 2018)
+_APART = 2.5  # pixels between the places of neighbours from which on they were not neighbours where they were drawn
+
+
+@dataclass
+class Shown:
+    """The last frames of each lane, lanes first: two megabytes a lane at 80x128, three with its surroundings."""
+
+    frames: Tensor  # uint8 (lanes, FRAMES, H, W, 3): frame number n stands in place n % FRAMES
+    sources: Tensor  # float32 (lanes, H, W, 3): column, row and number of the frame where each pixel was drawn
+    number: Tensor  # int64 (lanes,): of the present frame
+    surroundings: Surroundings | None
+
+    @classmethod
+    def empty(cls, frames: Tensor, field_of_view: float | None = None) -> Shown:
+        """For lanes that show frames, uint8 (lanes, H, W, 3), and have not shown anything before.
+
+        field_of_view: degrees of the height, of a camera that turns.
+        """
+        lanes, height, width = frames.shape[:3]
+        kept = frames.new_zeros(lanes, FRAMES, height, width, 3)
+        kept[:, 0] = frames
+        number = torch.zeros(lanes, dtype=torch.int64, device=frames.device)
+        surroundings = None if field_of_view is None else Surroundings.empty(frames, field_of_view)
+        return cls(kept, _drawn_here(number, height, width), number, surroundings)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Shown:
+        """The same with `function` applied to every tensor."""
+        parts: dict[str, Any] = vars(self)
+        return Shown(**{k: v and v.map(function) if k == "surroundings" else function(v) for k, v in parts.items()})
+
+    def put(self, lanes: list[int], other: Shown) -> None:
+        """Replace some lanes by those of others."""
+        for name in ("frames", "sources", "number"):
+            getattr(self, name)[lanes] = getattr(other, name)
+        if self.surroundings is not None and other.surroundings is not None:
+            self.surroundings.put(lanes, other.surroundings)
+
+    def carried(self, places: Tensor) -> Tensor:
+        """The present frames, moved: float32 (lanes, H, W, 4), for `Tokenizer.decode`.
+
+        places (lanes, H, W, 2): where in the present frame each pixel of the next is, from -1 to 1 across it. Colours
+        in [0, 1]; the last channel is 1 where something is known, and 0 elsewhere. To be called once a frame, before
+        `remember`.
+        """
+        lanes, height, width = places.shape[:3]
+        self.sources = self._moved(pixels_of(places))
+        # In view, and in view when it was drawn: what is looked up beside the last pixel of that may not have been.
+        last = places.new_tensor([width - 0.5, height - 0.5])
+        was_there = (self.sources[..., :2] >= -0.5) & (self.sources[..., :2] <= last)
+        there = ((places.abs() <= 1) & was_there).all(-1, keepdim=True)
+        lane = torch.arange(lanes, device=places.device)[:, None, None]
+        picture = lane * FRAMES + self.sources[..., 2].long() % FRAMES
+        colours = bilinear(self.frames.flatten(0, 1), picture, self.sources)
+        moved = torch.cat([colours / 255, there.float()], -1)
+        self.sources[..., 2].masked_fill_(~there[..., 0], -FRAMES)  # drawn nowhere
+        return moved if self.surroundings is None else self.surroundings.filled(moved, places)
+
+    def remember(self, frames: Tensor, moved: Tensor) -> None:
+        """What is shown now, uint8 (lanes, H, W, 3), and what was `carried` there: what is the same was kept."""
+        self.number = self.number + 1
+        lanes, height, width = frames.shape[:3]
+        kept = (frames == (255 * moved[..., :3]).round().to(torch.uint8)).all(-1, keepdim=True)
+        kept &= self.sources[..., 2:] > (self.number - FRAMES)[:, None, None, None]
+        self.sources = torch.where(kept, self.sources, _drawn_here(self.number, height, width))
+        self.frames[torch.arange(lanes, device=frames.device), self.number % FRAMES] = frames
+        if self.surroundings is not None:
+            self.surroundings.remember(frames)
+
+    def _moved(self, pixels: Tensor) -> Tensor:
+        """The sources of pixels (lanes, H, W, 2), column and row in the present frame.
+
+        Between four pixels that were neighbours where they were drawn it lies between theirs, and otherwise as far from
+        that of one of them as it is from it, a near one more often.
+        """
+        lanes, height, width = self.sources.shape[:3]
+        table = self.sources.view(-1, 3)
+        first = (torch.arange(lanes, device=pixels.device) * height * width)[:, None, None]
+        limits = pixels.new_tensor([width - 1, height - 1])
+
+        def at(column: Tensor, row: Tensor) -> Tensor:
+            index = first + row.long() * width + column.long()
+            return table.index_select(0, index.flatten()).view(lanes, height, width, 3)
+
+        corner = pixels.floor().clamp(min=0).minimum(limits - 1)
+        (left, top), (right, below) = corner.unbind(-1), (pixels - corner).split(1, -1)
+        one, two, three, four = at(left, top), at(left + 1, top), at(left, top + 1), at(left + 1, top + 1)
+        between = torch.lerp(torch.lerp(one, two, right), torch.lerp(three, four, right), below)
+        lowest = torch.minimum(torch.minimum(one, two), torch.minimum(three, four))
+        highest = torch.maximum(torch.maximum(one, two), torch.maximum(three, four))
+        apart = highest - lowest < pixels.new_tensor([_APART, _APART, 0.5])
+        # By its chance: always to round where a slow pan begins would hold the edges of what was drawn where they are.
+        chance = (self.number[:, None] * pixels.new_tensor(_EVENLY)).frac()[:, None, None]
+        nearest = (pixels + chance).floor().clamp(min=0).minimum(limits)
+        beside = at(*nearest.unbind(-1))
+        beside[..., :2] += pixels - nearest
+        return torch.where(apart.all(-1, keepdim=True), between, beside)
+
+
+def _drawn_here(number: Tensor, height: int, width: int) -> Tensor:
+    """The sources of frames (lanes,) all of which was just drawn, (lanes, height, width, 3)."""
+    row = torch.arange(height, device=number.device).float()[:, None].expand(height, width)
+    column = torch.arange(width, device=number.device).float().expand(height, width)
+    here = torch.stack([column, row, torch.zeros_like(row)], -1).repeat(len(number), 1, 1, 1)
+    here[..., 2] = number[:, None, None].float()
+    return here
