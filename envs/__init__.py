@@ -9,6 +9,7 @@ _LAZY = {
     "WorldVectorEnv": "worldsim.envs.world_vector_env",
     "BlocksSimEnv": "worldsim.envs.blocks.env",
     "BallsSimEnv": "worldsim.envs.balls",
+    "BallsGoalSimEnv": "worldsim.envs.balls_goal",
     "DiscreteActions": "worldsim.envs.wrappers",
     "MultiDiscreteActions": "worldsim.envs.wrappers",
     "VectorDiscreteActions": "worldsim.envs.vector_wrappers",
@@ -17,6 +18,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "BallsGoalSimEnv",
     "BallsSimEnv",
     "BlocksSimEnv",
     "DiscreteActions",

@@ -201,19 +201,24 @@ class BallsSimEnv(gym.Env[np.ndarray, np.ndarray]):
 
     def _draw(self) -> np.ndarray:
         frame = self._empty.copy()
-        height, width = self.size
-        radius = RADIUS * self._side
         assert self._positions is not None
-        for (right, up), colour in zip(self._positions.tolist(), COLOURS[: self.balls], strict=True):
-            # Pixel (column, row) covers [column, column + 1): its centre lies half a pixel further.
-            x = self._corner[0] + right * self._side - 0.5
-            y = self._corner[1] + (1 - up) * self._side - 0.5
-            left, stop_x = max(int(x - radius - 1), 0), min(int(x + radius + 3), width)
-            top, stop_y = max(int(y - radius - 1), 0), min(int(y + radius + 3), height)
-            dx = np.arange(left, stop_x, dtype=np.float32) - np.float32(x)
-            dy = np.arange(top, stop_y, dtype=np.float32) - np.float32(y)
-            distance = np.sqrt(dx * dx + (dy * dy)[:, None])
-            coverage = np.clip(np.float32(radius + 0.5) - distance, 0.0, 1.0)[..., None]
-            patch = frame[top:stop_y, left:stop_x]
-            patch += coverage * (colour - patch)
+        for place, colour in zip(self._positions, COLOURS[: self.balls], strict=True):
+            self._draw_disc(frame, place, RADIUS, colour)
         return (frame + 0.5).astype(np.uint8)
+
+    def _draw_disc(self, frame: np.ndarray, place: np.ndarray, radius: float, colour: np.ndarray) -> None:
+        """Draw a smooth disc over float32 frame (H, W, 3) at place = (right, up), both and the radius in box sides."""
+        height, width = self.size
+        right, up = place.tolist()
+        radius *= self._side
+        # Pixel (column, row) covers [column, column + 1): its centre lies half a pixel further.
+        x = self._corner[0] + right * self._side - 0.5
+        y = self._corner[1] + (1 - up) * self._side - 0.5
+        left, stop_x = max(int(x - radius - 1), 0), min(int(x + radius + 3), width)
+        top, stop_y = max(int(y - radius - 1), 0), min(int(y + radius + 3), height)
+        dx = np.arange(left, stop_x, dtype=np.float32) - np.float32(x)
+        dy = np.arange(top, stop_y, dtype=np.float32) - np.float32(y)
+        distance = np.sqrt(dx * dx + (dy * dy)[:, None])
+        coverage = np.clip(np.float32(radius + 0.5) - distance, 0.0, 1.0)[..., None]
+        patch = frame[top:stop_y, left:stop_x]
+        patch += coverage * (colour - patch)

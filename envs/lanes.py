@@ -131,6 +131,40 @@ def image_as_context(image: str | Path | np.ndarray, size: tuple[int, int]) -> n
     return np.array(ImageOps.fit(picture, (size[1], size[0])), np.uint8)[None]
 
 
+class Moments:
+    """Random moments of a recording, for episodes to begin from.
+
+    recording: a frame store, as `worldsim train` leaves one in its directory `frames`. ValueError if it is none, is of
+    another size or action space, or no episode is as long as the World's context.
+    """
+
+    def __init__(self, recording: str | Path, spec: WorldSpec, size: tuple[int, int]) -> None:
+        from worldsim.data.store import FrameStore  # here: few need it, and it asks for all that recording does
+
+        self.store = FrameStore.open(recording)
+        if self.store.size != size or self.store.action != spec.action:
+            raise ValueError(
+                f"the recording {recording} has frames of {self.store.size} and actions {self.store.action}; "
+                f"this environment has {size} and {spec.action}"
+            )
+        self.frames = spec.context_length + 1
+        room = np.maximum(self.store.lengths - self.frames + 1, 0)
+        if not room.any():
+            raise ValueError(
+                f"no episode of {recording} has the {self.frames} frames that this World begins from: record longer"
+            )
+        self._ends = np.cumsum(room)
+        self._room = room
+
+    def draw(self, generators: Sequence[np.random.Generator]) -> Start:
+        """A moment for each generator's lane."""
+        picks = np.array([generator.integers(self._ends[-1]) for generator in generators])
+        episodes = np.searchsorted(self._ends, picks, side="right")
+        first = self.store.starts[episodes] + picks - (self._ends[episodes] - self._room[episodes])
+        rows = first[:, None] + np.arange(self.frames)
+        return Start(None, np.array(self.store.frames[rows]), np.array(self.store.actions[rows[:, :-1]]))
+
+
 class Lanes:
     """`count` lanes of a World for an environment, from the environment's own constructor arguments."""
 
@@ -141,6 +175,7 @@ class Lanes:
         world: str,
         prompt: str | None,
         image: str | Path | np.ndarray | None,
+        recording: str | Path | None,
         size: Sequence[int] | None,
         steps: int | None,
         device: str,
@@ -149,8 +184,8 @@ class Lanes:
     ) -> None:
         if output not in ("numpy", "torch"):
             raise ValueError(f"output must be 'numpy' or 'torch', got {output!r}")
-        if prompt is not None and image is not None:
-            raise ValueError("episodes start from prompt= or from image=, not from both")
+        if sum(begin is not None for begin in (prompt, image, recording)) > 1:
+            raise ValueError("episodes start from prompt=, from image= or from recording=: give one of them")
         self.count = count
         self.world = worldsim.load(world, device=device, dtype=dtype)
         self.spec = self.world.spec
@@ -158,6 +193,7 @@ class Lanes:
         self.steps = steps
         self.output = output
         self.default = Start(prompt, None if image is None else image_as_context(image, self.size))
+        self._moments = None if recording is None else Moments(recording, self.spec, self.size)
         self.observation_space = spaces.Box(0, 255, (*self.size, 3), np.uint8)
         self.closed = False
         self._run: Simulation | None = None
@@ -185,10 +221,13 @@ class Lanes:
         """
         if self.closed:
             raise ClosedEnvironmentError("this environment is closed: make a new one")
-        start = Start.from_options(options, self.spec, self.size, self.count) if options else self.default
         chosen = np.ones(self.count, np.bool_) if mask is None else mask
         lanes = np.flatnonzero(chosen).tolist()
-        start = start.of_lanes(chosen)
+        if self._moments is not None and not options:
+            start = self._moments.draw([generators[lane] for lane in lanes])
+        else:
+            start = Start.from_options(options, self.spec, self.size, self.count) if options else self.default
+            start = start.of_lanes(chosen)
         seeds = [int(generators[lane].integers(2**32)) for lane in lanes]
         said: dict[str, Any] = {"prompt": start.prompt, "context": start.context, "actions": start.actions}
         if self._run is None:

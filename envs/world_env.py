@@ -51,6 +51,7 @@ class WorldEnv(gym.Env[Frames, Any], EzPickle):
         world: Name of a World that ships, or path of one.
         prompt: Text that episodes start from.
         image: Picture that episodes start from: a file, or uint8 (height, width, 3); cropped and scaled to the size.
+        recording: Recording at random moments of which episodes begin: what `worldsim train` leaves in OUT/frames.
         size: (height, width) of a frame in pixels, multiples of 16; the World's own unless given.
         steps: Denoising steps a frame (K); the World's own unless given.
         device: "auto" (CUDA if there is one), "cpu" or "cuda".
@@ -60,7 +61,8 @@ class WorldEnv(gym.Env[Frames, Any], EzPickle):
 
     Observations are uint8 (height, width, 3), the actions those of the World's spec. `reset(options=...)` takes
     "context", uint8 (T, height, width, 3), with "actions", the T-1 actions between its frames (elements of the space,
-    or flat float32 (T-1, A)); or "prompt". What the options say replaces `prompt` and `image` for that episode. Its
+    or flat float32 (T-1, A)); or "prompt". What the options say replaces `prompt`, `image` and `recording` for
+    that episode. Its
     info holds "context", the frames that the episode started from, and "prompt", if there is one.
 
     An episode terminates when the World's end head says so; gym.make's TimeLimit truncates it.
@@ -74,6 +76,7 @@ class WorldEnv(gym.Env[Frames, Any], EzPickle):
         *,
         prompt: str | None = None,
         image: str | Path | np.ndarray | None = None,
+        recording: str | Path | None = None,
         size: Sequence[int] | None = None,
         steps: int | None = None,
         device: str = "auto",
@@ -86,6 +89,7 @@ class WorldEnv(gym.Env[Frames, Any], EzPickle):
             "world": world,
             "prompt": prompt,
             "image": image,
+            "recording": recording,
             "size": size,
             "steps": steps,
             "device": device,
@@ -121,6 +125,10 @@ class WorldEnv(gym.Env[Frames, Any], EzPickle):
     def close(self) -> None:
         """Let the Simulation go; the weights stay loaded in the process for the next environment."""
         self._lanes.close()
+
+    def policy_action(self) -> Any:
+        """What the player whose recording the World learned from would do now: an element of the action space."""
+        return self._lanes.spec.unflatten(self._lanes.run.policy_actions()[0].cpu().numpy())
 
     def snapshot(self) -> EnvSnapshot:
         """The whole state, to `restore` as often as needed. gym.make's TimeLimit keeps its own count of steps."""

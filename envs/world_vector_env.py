@@ -39,12 +39,13 @@ class WorldVectorEnv(gym.vector.VectorEnv[Frames, Any, Any], EzPickle):
 
     Args:
         num_envs: How many lanes.
-        world, prompt, image, size, steps, device, dtype, output, render_mode: As for `WorldEnv`.
+        world, prompt, image, recording, size, steps, device, dtype, output, render_mode: As for `WorldEnv`.
         max_episode_steps: A lane is truncated after this many steps; None for never.
         autoreset_mode: `AutoresetMode` or its value. NEXT_STEP: the step after a lane's end resets it and ignores its
             action. SAME_STEP: the same step resets it; `infos["final_obs"]` and `["final_info"]` hold how it ended.
             DISABLED: the caller resets it, by `reset(options={"reset_mask": bool (num_envs,)})`.
 
+    `step` takes actions of the batched space, or a tensor of flat ones, float (num_envs, A), which stays on its device.
     Observations are uint8 (num_envs, height, width, 3), rewards float64 (num_envs,), terminations and truncations bool
     (num_envs,); with output="torch" all four are tensors on the device and rewards are float32.
 
@@ -62,6 +63,7 @@ class WorldVectorEnv(gym.vector.VectorEnv[Frames, Any, Any], EzPickle):
         *,
         prompt: str | None = None,
         image: str | Path | np.ndarray | None = None,
+        recording: str | Path | None = None,
         size: Sequence[int] | None = None,
         steps: int | None = None,
         device: str = "auto",
@@ -87,6 +89,7 @@ class WorldVectorEnv(gym.vector.VectorEnv[Frames, Any, Any], EzPickle):
             "world": world,
             "prompt": prompt,
             "image": image,
+            "recording": recording,
             "size": size,
             "steps": steps,
             "device": device,
@@ -265,9 +268,19 @@ class WorldVectorEnv(gym.vector.VectorEnv[Frames, Any, Any], EzPickle):
             )
         return mask
 
-    def _flatten(self, actions: Any) -> np.ndarray:
-        """A batch of actions as float32 (num_envs, A)."""
+    def _flatten(self, actions: Any) -> np.ndarray | torch.Tensor:
+        """A batch of actions as float32 (num_envs, A); a tensor of such stays where it is."""
         single = self.single_action_space
+        if isinstance(actions, torch.Tensor) and actions.is_floating_point():
+            bounds = spaces.flatten_space(single)
+            assert isinstance(bounds, spaces.Box)
+            low, high = (torch.as_tensor(side, device=actions.device) for side in (bounds.low, bounds.high))
+            if actions.shape != (self.num_envs, len(low)) or not ((actions >= low) & (actions <= high)).all():
+                raise ValueError(
+                    f"flat actions must be ({self.num_envs}, {len(low)}) within the bounds of {bounds}, "
+                    f"got {tuple(actions.shape)}"
+                )
+            return actions
         if not self.action_space.contains(actions):
             raise ValueError(f"actions {actions!r} are not in the action space {self.action_space}")
         flat = [spaces.flatten(single, action) for action in iterate(self.action_space, actions)]

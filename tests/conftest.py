@@ -71,3 +71,14 @@ def ending_world_dir(tiny_spec: WorldSpec, tmp_path_factory: pytest.TempPathFact
     path = tmp_path_factory.mktemp("worlds") / "ending"
     random_world(tiny_spec, end_logit=9).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def agent_world_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a small World of 48 x 48 frames, enough for an agent's convolutions, whose actions are a Box."""
+    path = tmp_path_factory.mktemp("worlds") / "agent"
+    action = space_to_json(spaces.Box(-1, 1, (2,), np.float32))
+    random_world(WorldSpec(name="agent", size=(48, 48), fps=20, action=action, context_length=6), end_logit=-9).save(
+        path
+    )
+    return path

@@ -31,6 +31,34 @@ def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str])
     assert f"Example: `worldsim {command}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_help_of_agents_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as status:
+        main(["agent", command, "--help"])
+    assert status.value.code == 0
+    assert f"Example: `worldsim agent {command}" in capsys.readouterr().out
+
+
+def test_an_agent_that_plays_prints_what_it_gains(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["agent", "eval", "scripted", "--env", "worldsim/BallsGoalSim-v0", "--episodes", "5"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "scripted in worldsim/BallsGoalSim-v0, 5 episodes" in printed
+    assert "interquartile mean" in printed
+    kept = json.loads((tmp_path / "returns.json").read_text())
+    assert len(kept["returns"]) == 5
+    assert kept["mean"]["mean"] == pytest.approx(sum(kept["returns"]) / 5)
+    assert (tmp_path / "episodes.mp4").stat().st_size > 1000
+
+
+def test_what_an_agent_cannot_do_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    check_sentence(["agent", "train", "--out", str(tmp_path)], "give one of the two", capsys)
+    check_sentence(["agent", "eval", "nobody", "--env", "worldsim/BallsSim-v0"], "unknown policy 'nobody'", capsys)
+    check_sentence(["agent", "eval", "own", "--env", "worldsim/BallsSim-v0"], "is none", capsys)
+    there = ["agent", "train", "worldsim/BallsGoalSim-v0", "--real-steps", "900", "--out", str(tmp_path)]
+    check_sentence(there, "--real-steps goes with --world RECIPE", capsys)
+
+
 def test_help_lists_the_commands_at_once() -> None:
     """Help loads neither torch nor pygame nor av: each room is imported when its command runs."""
     script = (
@@ -38,7 +66,7 @@ def test_help_lists_the_commands_at_once() -> None:
         "print(sorted({'torch', 'pygame', 'av', 'numba', 'pyarrow'} & set(sys.modules)))"
     )
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert all(f"• {command} " in output for command in COMMANDS)
+    assert all(f"• {command} " in output for command in [*COMMANDS, "agent"])
     assert output.splitlines()[-1] == "[]"
 
 

@@ -18,6 +18,9 @@ from tyro.conf import FlagCreatePairsOff
 from tyro.extras import SubcommandApp
 
 app = SubcommandApp()
+agent = SubcommandApp()
+agent.__doc__ = "Train agents, in Worlds or in environments, and see what they gain."
+app.command(agent, name="agent")
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -192,6 +195,97 @@ def bench(
     from worldsim.probes.bench import bench
 
     bench(world, frames=frames, device=device, out=out, against=against)
+
+
+@agent.command(name="train")
+def agent_train(
+    env: str | None = None,
+    /,
+    *,
+    world: str | None = None,
+    recording: Path | None = None,
+    real_steps: int | None = None,
+    rounds: int = 3,
+    minutes: float | None = None,
+    horizon: int = 32,
+    steps: int = 200_000,
+    lanes: int = 32,
+    env_kwargs: str | None = None,
+    seed: int = 0,
+    device: Device = "auto",
+    out: Path = Path("runs/agent"),
+) -> None:
+    """Train an agent by PPO in an environment or inside a World; the same command continues after a stop.
+
+    Example: `worldsim agent train worldsim/BallsGoalSim-v0`,
+    or `worldsim agent train --world runs/balls_goal/world --recording runs/balls_goal/frames`,
+    or `worldsim agent train --world balls_goal --real-steps 20000`, which also makes the World.
+
+    Args:
+        env: Id of an environment with image observations, or `module:id`.
+        world: Name or path of a World to learn in instead; with --real-steps the recipe of one.
+        recording: Frames at random moments of which the World's episodes begin; its start contexts unless given.
+        real_steps: Record so many steps, train the World on them and the agent in the World, in turns.
+        rounds: How many such turns.
+        minutes: How long to train Worlds in all turns together; the recipe's own length unless given.
+        horizon: Steps after which an episode in the World is cut off.
+        steps: Steps to learn from, all lanes together.
+        lanes: How many are stepped side by side.
+        env_kwargs: Arguments of the environment as a JSON object.
+        seed: Decides the agent's first weights, its episodes and its draws.
+        device: "auto" takes a CUDA device if there is one.
+        out: Directory for agent.safetensors and the checkpoint.
+    """
+    from worldsim.agents.ppo import PPOConfig
+
+    config = PPOConfig(steps=steps, seed=seed)
+    if real_steps is not None:
+        from worldsim.agents.dreaming import dream
+
+        if world is None or env is not None or recording is not None:
+            raise ValueError("--real-steps goes with --world RECIPE alone: the World and its recording are made then")
+        dream(
+            world, out, real_steps=real_steps, rounds=rounds, minutes=minutes, horizon=horizon, lanes=lanes,
+            device=device, config=config,
+        )  # fmt: skip
+        return
+    from worldsim.agents.training import train_agent
+
+    train_agent(
+        out, env_id=env, world=world, recording=recording, horizon=horizon, lanes=lanes,
+        env_kwargs=_json_object(env_kwargs, "--env-kwargs"), device=device, config=config,
+    )  # fmt: skip
+
+
+@agent.command(name="eval")
+def agent_eval(
+    policy: str,
+    /,
+    *,
+    env: str,
+    env_kwargs: str | None = None,
+    episodes: int = 100,
+    seed: int = 9_000_000,
+    out: Path | None = None,
+) -> None:
+    """Let a policy play, and print what it gains: mean and interquartile mean with 95% intervals.
+
+    Example: `worldsim agent eval runs/agent/agent.safetensors --env worldsim/BallsGoalSim-v0 --out runs/agent/eval`
+
+    Args:
+        policy: A file that `worldsim agent train` wrote, or "random", "scripted", "own" (the World's own policy).
+        env: Id of the environment, real or learned, or `module:id`.
+        env_kwargs: Arguments of the environment as a JSON object, for example '{"world": "runs/balls_goal/world"}'.
+        episodes: How many episodes to play.
+        seed: Seed of the first; the others count up from it.
+        out: Directory for returns.json and a video of the first four.
+    """
+    from worldsim.agents.evaluation import evaluate
+
+    result = evaluate(
+        policy, env, env_kwargs=_json_object(env_kwargs, "--env-kwargs"), episodes=episodes, seed=seed, out=out
+    )
+    print(result.table())
 
 
 @app.command

@@ -109,6 +109,13 @@ def action_layout(space: spaces.Space) -> ActionLayout:
     )
 
 
+def unflatten_action(space: spaces.Space, flat: np.ndarray) -> Any:
+    """The element of the space that a flat vector (A,) stands for; what rounding took beyond a bound is put back."""
+    bounds = spaces.flatten_space(space)
+    assert isinstance(bounds, spaces.Box)
+    return spaces.unflatten(space, np.clip(flat, bounds.low, bounds.high).astype(bounds.dtype))
+
+
 class WorldSpec(BaseModel):
     """The facts about a World that its users rely on. An unknown or wrong field is an error that names it."""
 
@@ -166,5 +173,4 @@ class WorldSpec(BaseModel):
 
     def unflatten(self, flat: np.ndarray) -> Any:
         """The action of the space that the flat vector (action_dim,) stands for; the inverse of `flatten`."""
-        dtype = spaces.flatten_space(self.action_space).dtype
-        return spaces.unflatten(self.action_space, np.asarray(flat).astype(dtype))
+        return unflatten_action(self.action_space, flat)

@@ -7,18 +7,21 @@
 from __future__ import annotations
 
 import errno
+import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tqdm import tqdm
 
+from worldsim.data import manifest
 from worldsim.data.episodes import Episode, Recorder, RecordSettings, env_facts
-from worldsim.data.store import StoreWriter
+from worldsim.data.store import KIND, NAME, FrameStore, StoreWriter
 from worldsim.data.workers import Work, default_workers, run_units
 from worldsim.model import PATCH
 
@@ -127,6 +130,29 @@ def store_from_dataset(dataset: str | Path, out: str | Path, *, progress: bool =
     for slot, indices in tqdm(slots.items(), "decoding", unit=" episodes", disable=not progress):
         if slot not in finished:
             writer.commit(slot, writer.write(slot, [episodes[index] for index in indices]))
+
+
+def join_stores(parts: Sequence[str | Path], out: str | Path) -> None:
+    """Make a FrameStore at `out` of all episodes of others of one environment; continues where a kill interrupted it.
+
+    It counts as recorded by the last one's policy. ValueError if they are of different environments or episode lengths,
+    or `out` holds something else. OSError: the disk is too small.
+    """
+    stores = [FrameStore.open(part) for part in parts]
+    settings = [manifest.parse(manifest.load(Path(part) / "spec.json", KIND, NAME))[0] for part in parts]
+    same = {(one.env_id, json.dumps(one.env_kwargs), one.episode_frames) for one in settings}
+    if len(same) != 1:
+        raise ValueError(f"recordings of different environments or lengths cannot be joined: {sorted(same)}")
+    facts = manifest.parse(manifest.load(Path(parts[-1]) / "spec.json", KIND, NAME))[1]
+    writer = StoreWriter(Path(out), settings[-1], facts)
+    filled = [store.starts // settings[-1].episode_frames for store in stores]  # the slot of each episode
+    first = np.cumsum([0] + [int(slots.max()) + 1 for slots in filled])
+    finished = writer.prepare(int(first[-1]))
+    for store, slots, offset in zip(stores, filled, first[:-1].tolist(), strict=True):
+        for slot in sorted(set(slots.tolist())):
+            if offset + slot not in finished:
+                episodes = [store.episode(int(number)) for number in np.flatnonzero(slots == slot)]
+                writer.commit(offset + slot, writer.write(offset + slot, episodes))
 
 
 def _slots(episodes: EpisodeDataset) -> dict[int, list[int]]:

@@ -83,6 +83,17 @@ class ActionLayout:
                 total = total - picked.sum(-1)
         return total
 
+    def chosen(self, scaled: Tensor) -> Tensor:
+        """Which choices scaled actions (..., action_dim) are: 1 at theirs among (..., self.logits), 0 elsewhere."""
+        parts = []
+        centres = bin_centres(scaled.device)
+        for segment in self.segments:
+            part = scaled[..., segment.start : segment.start + segment.size]
+            if segment.kind == "box":
+                part = F.one_hot((part[..., None] - centres).abs().argmin(-1), BINS).flatten(-2)
+            parts.append(part.float())
+        return torch.cat(parts, -1)
+
     def sample(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """Draw flat actions (..., action_dim), in the space's units, by inverting the cumulative distribution.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,8 +46,8 @@ class Shown:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Shown:
         """The same with `function` applied to every tensor."""
-        parts: dict[str, Any] = vars(self)
-        return Shown(**{k: v and v.map(function) if k == "surroundings" else function(v) for k, v in parts.items()})
+        surroundings = self.surroundings and self.surroundings.map(function)
+        return Shown(function(self.frames), function(self.sources), function(self.number), surroundings)
 
     def put(self, lanes: list[int], other: Shown) -> None:
         """Replace some lanes by those of others."""

@@ -1,0 +1,98 @@
+"""`worldsim agent eval`: how much a policy gains in an environment, a real one or a learned World."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from tqdm import tqdm
+
+from worldsim.agents.exploration import make_policy
+from worldsim.clip import Clip
+from worldsim.data.episodes import open_env
+from worldsim.files import write_atomically
+from worldsim.probes.intervals import Interval, mean_interval
+
+FILMED = 4  # episodes in the video
+
+
+@dataclass(frozen=True)
+class Returns:
+    """What a policy gained: one return, length in steps and way to end (True: terminated) for each episode."""
+
+    policy: str
+    env_id: str
+    returns: list[float]
+    lengths: list[int]
+    terminated: list[bool]
+
+    @property
+    def mean(self) -> Interval:
+        """Mean return and its 95% interval over episodes."""
+        return mean_interval(np.array(self.returns))
+
+    @property
+    def iqm(self) -> Interval:
+        """Interquartile mean of the returns and its 95% interval, arXiv 2108.13264."""
+        return mean_interval(np.array(self.returns), cut=0.25)
+
+    def table(self) -> str:
+        """A few lines for people to read."""
+        rows = [("mean return", self.mean), ("interquartile mean", self.iqm)]
+        rows.append(("steps an episode", mean_interval(np.array(self.lengths))))
+        rows.append(("share terminated", mean_interval(np.array(self.terminated))))
+        lines = [f"{self.policy} in {self.env_id}, {len(self.returns)} episodes [95% interval]"]
+        return "\n".join(lines + [f"{name:<20}{v.mean:8.3f} [{v.low:.3f}, {v.high:.3f}]" for name, v in rows])
+
+
+def evaluate(
+    policy: str,
+    env_id: str,
+    *,
+    env_kwargs: dict[str, Any] | None = None,
+    episodes: int = 100,
+    seed: int = 9_000_000,
+    out: Path | None = None,
+    show: bool = True,
+) -> Returns:
+    """Let a policy (see `worldsim.agents.make_policy`) play episodes of the seeds from `seed` on.
+
+    The policy draws from a generator of its own. out: a directory for returns.json, the raw figures, and episodes.mp4,
+    the first four. ValueError for a policy or an environment that there is not, or that do not fit each other.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1, got {episodes}")
+    env = open_env(env_id, env_kwargs or {})
+    if not _has_limit(env):
+        raise ValueError(f"episodes of {env_id} need not end: register it with max_episode_steps")
+    player = make_policy(policy, env, np.random.default_rng(seed))
+    returns, lengths, terminated, film = [], [], [], []
+    for episode in tqdm(range(episodes), "episodes", disable=not show):
+        frame, info = env.reset(seed=seed + episode)
+        player.reset(frame, info)
+        gained, steps, ended, cut = 0.0, 0, False, False
+        while not (ended or cut):
+            if out is not None and episode < FILMED:
+                film.append(np.array(frame))
+            frame, reward, ended, cut, info = env.step(player.act(frame, info))
+            gained, steps = gained + float(reward), steps + 1
+        returns.append(gained)
+        lengths.append(steps)
+        terminated.append(bool(ended))
+    fps = round(float(env.metadata.get("render_fps") or 20))
+    env.close()
+    result = Returns(policy, env_id, returns, lengths, terminated)
+    if out is not None:
+        figures = vars(result) | {"seed": seed, "mean": result.mean._asdict(), "iqm": result.iqm._asdict()}
+        write_atomically(out / "returns.json", json.dumps(figures, indent=1))
+        Clip(np.stack(film), fps=fps).save(out / "episodes.mp4", scale=max(1, 256 // film[0].shape[0]))
+    return result
+
+
+def _has_limit(env: gym.Env) -> bool:
+    """Whether episodes are cut off some time."""
+    return env.spec is not None and env.spec.max_episode_steps is not None

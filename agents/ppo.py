@@ -1,0 +1,266 @@
+"""PPO (arXiv 1707.06347) for image observations, on any Gymnasium vector environment, real ones and learned Worlds.
+
+Frames are kept as tensors where the environment gives them; lanes of a World with output="torch" never leave their
+device. The environment resets its own lanes (NEXT_STEP, Gymnasium's default), and that step is not learned from.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+import torch.nn.functional as F
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import concatenate, create_empty_array
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from worldsim.agents.actor_critic import ActorCritic, ActorCriticConfig, FrameStack
+from worldsim.checkpoint import load_tensors, save_tensors
+from worldsim.envs.world_vector_env import WorldVectorEnv
+from worldsim.spec import unflatten_action
+
+
+class PPOConfig(BaseModel):
+    """How the agent learns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(default=200_000, gt=0, description="steps of the environment, all lanes together")
+    rollout: int = Field(default=16, gt=1, description="steps of each lane between two updates")
+    epochs: int = Field(default=4, gt=0)
+    minibatches: int = Field(default=4, gt=0)
+    rate: float = Field(default=5e-4, gt=0, description="learning rate; falls to 0 in a line")
+    discount: float = Field(default=0.97, gt=0, le=1)
+    trace: float = Field(default=0.95, ge=0, le=1, description="lambda of generalised advantages, arXiv 1506.02438")
+    clip: float = Field(default=0.2, gt=0)
+    entropy: float = 0.01
+    value_weight: float = 0.5
+    seed: int = 0
+    stack: int = Field(default=3, gt=0)
+    channels: int = Field(default=32, gt=0)
+    hidden: int = Field(default=256, gt=0)
+
+
+@dataclass
+class Learning:
+    """How far it has come; stored with the checkpoint. returns: (steps, mean return of the last 100 episodes)."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    episodes: int = 0
+    returns: list[tuple[int, float]] = field(default_factory=list)
+
+
+@dataclass
+class Rollout:
+    """What the lanes did, time first; the last frame and value have no action."""
+
+    stacked: Tensor  # uint8 (T + 1, lanes, stack, H, W, 3)
+    actions: Tensor  # (T, lanes, A), flat, as the network sees them
+    chances: Tensor  # (T, lanes): the logarithm of the probability of each action
+    values: Tensor  # (T + 1, lanes)
+    rewards: Tensor  # (T, lanes)
+    ended: Tensor  # bool (T, lanes): terminated, nothing is to be gained after it
+    over: Tensor  # bool (T, lanes): terminated or truncated
+    real: Tensor  # bool (T, lanes): False where the step only began a new episode
+
+
+def advantages(rollout: Rollout, discount: float, trace: float) -> Tensor:
+    """Generalised advantages (T, lanes), arXiv 1506.02438; 0 where a step only began an episode.
+
+    The frame after a truncated step is the episode's last one, so what would have come is valued there.
+    """
+    found = torch.zeros_like(rollout.rewards)
+    coming = torch.zeros_like(rollout.rewards[0])
+    for t in reversed(range(len(found))):
+        after = torch.where(rollout.ended[t], 0.0, rollout.values[t + 1])
+        surprise = rollout.rewards[t] + discount * after - rollout.values[t]
+        coming = torch.where(rollout.over[t], surprise, surprise + discount * trace * coming)
+        coming = torch.where(rollout.real[t], coming, 0.0)
+        found[t] = coming
+    return found
+
+
+class Lanes:
+    """The lanes of a vector environment as tensors: frames and flat actions, and the last frames of each."""
+
+    def __init__(self, envs: gym.vector.VectorEnv, stack: int, size: tuple[int, int], device: torch.device) -> None:
+        mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        if mode != AutoresetMode.NEXT_STEP:
+            raise ValueError(f"the lanes must reset themselves in the next step (AutoresetMode.NEXT_STEP), not {mode}")
+        self.envs, self.device = envs, device
+        self.learned = isinstance(envs.unwrapped, WorldVectorEnv)
+        self._stack = FrameStack(envs.num_envs, stack, size, device)
+        self.over = torch.zeros(envs.num_envs, dtype=torch.bool, device=device)
+
+    @property
+    def stacked(self) -> Tensor:
+        """The last frames of each lane, uint8 (lanes, stack, H, W, 3)."""
+        return self._stack.frames
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode in every lane."""
+        frames, infos = self.envs.reset(seed=seed)
+        frames = torch.as_tensor(frames, device=self.device)
+        self._begin(frames, infos, torch.ones_like(self.over))
+        self.over = torch.zeros_like(self.over)
+
+    def step(self, flat: Tensor) -> tuple[Tensor, Tensor]:
+        """Take flat actions (lanes, A) in the space's units; rewards float32 (lanes,) and what has terminated."""
+        actions = flat if self.learned else self._elements(flat)
+        frames, rewards, terminated, truncated, infos = self.envs.step(actions)
+        frames, rewards, terminated, truncated = (
+            torch.as_tensor(part, device=self.device) for part in (frames, rewards, terminated, truncated)
+        )
+        began, self.over = self.over, terminated | truncated
+        self._stack.push(frames)
+        self._begin(frames, infos, began)
+        return rewards.float(), terminated
+
+    def _begin(self, frames: Tensor, infos: dict[str, Any], lanes: Tensor) -> None:
+        for lane in lanes.nonzero().flatten().tolist():
+            has = "context" in infos and infos["_context"][lane]
+            self._stack.begin(lane, frames[lane], infos["context"][lane] if has else None)
+
+    def _elements(self, flat: Tensor) -> Any:
+        """The batch of the action space that flat actions stand for."""
+        space, rows = self.envs.single_action_space, flat.cpu().numpy()
+        batch: Any = create_empty_array(space, n=len(rows))
+        return concatenate(space, [unflatten_action(space, row) for row in rows], batch)
+
+
+class PPO:
+    """Trains an `ActorCritic`; its checkpoint in `path` holds the agent, the optimizer and how far it has come."""
+
+    def __init__(self, envs: gym.vector.VectorEnv, config: PPOConfig, path: Path, device: torch.device) -> None:
+        self.config, self.path, self.device = config, path, device
+        torch.manual_seed(config.seed)
+        sizes = {"stack": config.stack, "channels": config.channels, "hidden": config.hidden}
+        self.agent = ActorCritic(ActorCriticConfig.of_env(envs, **sizes)).to(device)
+        self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=config.rate, eps=1e-5, fused=True)
+        self.lanes = Lanes(envs, config.stack, self.agent.config.size, device)
+        self.progress = Learning()
+        self._return = torch.zeros(envs.num_envs, device=device)
+        self._recent: deque[float] = deque(maxlen=100)
+
+    def begin_with(self, agent: Path) -> None:
+        """Take over the weights of an agent that was trained before; ValueError if it has other sizes."""
+        other = ActorCritic.load(agent, self.device)
+        if other.config != self.agent.config:
+            raise ValueError(f"the agent {agent} is {other.config}, and this one {self.agent.config}")
+        self.agent.load_state_dict(other.state_dict())
+
+    def train(self, *, show: bool = True, checkpoint_seconds: float = 120.0) -> ActorCritic:
+        """Learn until `config.steps` steps are done. A run that was stopped goes on from its checkpoint.
+
+        The lanes then begin new episodes, so it is not the same to the bit. Ctrl-C saves before it ends.
+        """
+        self._resume()
+        config, lanes = self.config, len(self._return)
+        self.lanes.reset(config.seed + self.progress.steps)
+        saved = begun = time.perf_counter() - self.progress.seconds
+        bar = tqdm(total=config.steps, initial=self.progress.steps, unit=" steps", disable=not show)
+        try:
+            while self.progress.steps < config.steps:
+                for group in self.optimizer.param_groups:
+                    group["lr"] = config.rate * (1 - self.progress.steps / config.steps)
+                rollout = self._play()
+                self._learn(rollout)
+                self.progress.steps += config.rollout * lanes
+                now = time.perf_counter()
+                self.progress.seconds = now - begun
+                if self._recent:
+                    mean = float(np.mean(self._recent))
+                    self.progress.returns.append((self.progress.steps, round(mean, 4)))
+                    bar.set_postfix(episodes=self.progress.episodes, returns=f"{mean:.3f}")
+                bar.update(config.rollout * lanes)
+                if now - saved > checkpoint_seconds:
+                    self.save()
+                    saved = now
+        finally:
+            bar.close()
+            self.save()
+        return self.agent.eval()
+
+    @torch.no_grad()
+    def _play(self) -> Rollout:
+        layout = self.agent.layout
+        parts: dict[str, list[Tensor]] = {name: [] for name in Rollout.__dataclass_fields__}
+        for _ in range(self.config.rollout):
+            logits, values = self.agent(self.lanes.stacked)
+            flat = layout.sample(logits, torch.rand(len(logits), len(layout.centre), device=self.device))
+            scaled = layout.scale(flat)
+            kept = {"stacked": self.lanes.stacked, "actions": scaled, "values": values, "real": ~self.lanes.over}
+            rewards, ended = self.lanes.step(flat)
+            kept |= {"chances": -layout.loss(logits, scaled), "rewards": rewards, "ended": ended}
+            for name, part in (kept | {"over": self.lanes.over}).items():
+                parts[name].append(part)
+            self._count(rewards, kept["real"], self.lanes.over)
+        parts["stacked"].append(self.lanes.stacked)
+        parts["values"].append(self.agent(self.lanes.stacked)[1])
+        return Rollout(**{name: torch.stack(part) for name, part in parts.items()})
+
+    def _count(self, rewards: Tensor, real: Tensor, over: Tensor) -> None:
+        self._return = torch.where(real, self._return + rewards, 0.0)
+        finished = self._return[over].tolist()
+        self._recent.extend(finished)
+        self.progress.episodes += len(finished)
+
+    def _learn(self, rollout: Rollout) -> None:
+        config, layout = self.config, self.agent.layout
+        gained = advantages(rollout, config.discount, config.trace)
+        wanted = gained + rollout.values[:-1]
+        real = rollout.real.flatten().nonzero().flatten()
+        stacked, actions = rollout.stacked[:-1].flatten(0, 1), rollout.actions.flatten(0, 1)
+        chances, gained, wanted = rollout.chances.flatten(), gained.flatten(), wanted.flatten()
+        for _ in range(config.epochs):
+            for picked in real[torch.randperm(len(real), device=real.device)].chunk(config.minibatches):
+                logits, values = self.agent(stacked[picked])
+                ratio = (-layout.loss(logits, actions[picked]) - chances[picked]).exp()
+                gain = gained[picked]
+                gain = (gain - gain.mean()) / (gain.std() + 1e-6) if len(gain) > 1 else gain
+                limited = ratio.clamp(1 - config.clip, 1 + config.clip)
+                loss = -torch.minimum(ratio * gain, limited * gain).mean()
+                loss = loss + config.value_weight * F.mse_loss(values, wanted[picked])
+                loss = loss - config.entropy * layout.entropy(logits).mean()
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.agent.parameters(), 0.5)
+                self.optimizer.step()
+
+    def save(self) -> None:
+        """Write agent.safetensors, to act with, and the checkpoint to go on from."""
+        self.agent.save(self.path / "agent.safetensors", {"ppo": self.config.model_dump_json()})
+        tensors = {f"agent.{name}": value for name, value in self.agent.state_dict().items()}
+        for name, parameter in self.agent.named_parameters():
+            for part, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{part}.{name}"] = value
+        facts = {"learning": json.dumps(vars(self.progress)), "ppo": self.config.model_dump_json()}
+        save_tensors(self.path / "checkpoint.safetensors", tensors, facts)
+
+    def _resume(self) -> None:
+        path = self.path / "checkpoint.safetensors"
+        if not path.exists():
+            return
+        tensors, facts = load_tensors(path, self.device)
+        known = dict(self.agent.named_parameters())
+        try:
+            if facts["ppo"] != self.config.model_dump_json():
+                raise KeyError("its settings differ")
+            self.progress = Learning(**json.loads(facts["learning"]))
+            self.agent.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("agent.")})
+            for key, value in tensors.items():
+                if key.startswith("optimizer."):
+                    part, _, name = key.removeprefix("optimizer.").partition(".")
+                    self.optimizer.state[known[name]][part] = value
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"{path} is of another training ({error}): use another --out") from None
