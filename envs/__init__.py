@@ -8,6 +8,7 @@ _LAZY = {
     "WorldEnv": "worldsim.envs.world_env",
     "WorldVectorEnv": "worldsim.envs.world_vector_env",
     "BlocksSimEnv": "worldsim.envs.blocks.env",
+    "CrafterSimEnv": "worldsim.envs.crafter",
     "BallsSimEnv": "worldsim.envs.balls",
     "BallsGoalSimEnv": "worldsim.envs.balls_goal",
     "DiscreteActions": "worldsim.envs.wrappers",
@@ -15,8 +16,10 @@ _LAZY = {
     "VectorDiscreteActions": "worldsim.envs.vector_wrappers",
     "VectorMultiDiscreteActions": "worldsim.envs.vector_wrappers",
     "check_vector_env": "worldsim.envs.vector_checker",
+    "SB3VecEnv": "worldsim.envs.sb3",
 }
 
+# Without those that need an extra.
 __all__ = [
     "BallsGoalSimEnv",
     "BallsSimEnv",

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from gymnasium import wrappers
 from gymnasium.wrappers import vector as vector_wrappers
+from stable_baselines3 import PPO
 
 import worldsim  # noqa: F401 - registers the environments
-from worldsim.envs import VectorDiscreteActions
+from worldsim.envs import SB3VecEnv, VectorDiscreteActions
 
 
 def lanes(world: Path, count: int = 2, **kwargs: Any) -> gym.vector.VectorEnv:
@@ -21,10 +22,6 @@ def lanes(world: Path, count: int = 2, **kwargs: Any) -> gym.vector.VectorEnv:
 
 
 def test_stable_baselines3_learns_in_lanes_of_a_world(agent_world_dir: Path) -> None:
-    from stable_baselines3 import PPO
-
-    from worldsim.envs.sb3 import SB3VecEnv
-
     envs = SB3VecEnv(lanes(agent_world_dir, autoreset_mode="SameStep"))
     model = PPO("CnnPolicy", envs, n_steps=8, batch_size=16, n_epochs=1, seed=0).learn(16)
     assert model.num_timesteps == 16
@@ -33,8 +30,6 @@ def test_stable_baselines3_learns_in_lanes_of_a_world(agent_world_dir: Path) -> 
 
 
 def test_lanes_say_how_an_episode_ended_as_stable_baselines3_wants_it(agent_world_dir: Path) -> None:
-    from worldsim.envs.sb3 import SB3VecEnv
-
     envs = SB3VecEnv(lanes(agent_world_dir, autoreset_mode="SameStep", max_episode_steps=2, render_mode="rgb_array"))
     envs.seed(3)
     first = envs.reset()
@@ -59,15 +54,11 @@ def test_lanes_say_how_an_episode_ended_as_stable_baselines3_wants_it(agent_worl
 
 
 def test_stable_baselines3_is_told_which_autoreset_it_needs(agent_world_dir: Path) -> None:
-    from worldsim.envs.sb3 import SB3VecEnv
-
     with pytest.raises(ValueError, match="SameStep"):
         SB3VecEnv(lanes(agent_world_dir))
 
 
 def test_stable_baselines3_learns_in_named_actions_of_the_block_world(tiny_world_dir: Path) -> None:
-    from worldsim.envs.sb3 import SB3VecEnv
-
     with pytest.raises(TypeError, match="action space"):
         SB3VecEnv(VectorDiscreteActions(lanes(tiny_world_dir, autoreset_mode="SameStep")))
     envs = gym.make_vec("worldsim/Blocks-v0", num_envs=2, autoreset_mode="SameStep", max_episode_steps=3)
@@ -80,8 +71,6 @@ def test_stable_baselines3_learns_in_named_actions_of_the_block_world(tiny_world
 
 
 def test_stable_baselines3_takes_a_single_world(agent_world_dir: Path) -> None:
-    from stable_baselines3 import PPO
-
     env = gym.make("worldsim/World-v0", world=str(agent_world_dir), max_episode_steps=5)
     model = PPO("CnnPolicy", env, n_steps=8, batch_size=8, n_epochs=1, seed=0).learn(8)
     assert model.ep_info_buffer[0]["l"] == 5
