@@ -1,5 +1,6 @@
-"""Agents that act in environments and Worlds: policies that explore, for recording."""
+"""Agents that act in environments and Worlds: explorers for recording, PPO inside and outside Worlds, a planner."""
 
-from worldsim.agents.exploration import POLICIES, Policy, StickyRandomPolicy, make_policy
+from worldsim.agents.exploration import StickyRandomPolicy
+from worldsim.agents.policies import POLICIES, Policy, make_policy
 
 __all__ = ["POLICIES", "Policy", "StickyRandomPolicy", "make_policy"]

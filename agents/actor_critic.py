@@ -24,7 +24,7 @@ MIN_SIDE = 36  # pixels: what the three convolutions leave something of
 class ActorCriticConfig(BaseModel):
     """Sizes of the network, and the spaces that it was made for."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")  # a Box may have no bounds
 
     size: tuple[int, int] = Field(description="(height, width) of a frame in pixels")
     action: dict[str, Any] = Field(description="the Gymnasium action space, by `worldsim.spec.space_to_json`")
@@ -119,13 +119,10 @@ class FrameStack:
 
 
 class ActorPolicy:
-    """An `ActorCritic` as a policy of one environment (`worldsim.agents.Policy`).
+    """An `ActorCritic` as a policy of one environment (`worldsim.agents.Policy`), which draws as it did in training."""
 
-    greedy: always the likeliest action instead of a draw.
-    """
-
-    def __init__(self, agent: ActorCritic, rng: np.random.Generator, greedy: bool = False) -> None:
-        self.agent, self.rng, self.greedy = agent, rng, greedy
+    def __init__(self, agent: ActorCritic, rng: np.random.Generator) -> None:
+        self.agent, self.rng = agent, rng
         self.space = space_from_json(agent.config.action)
         self._stack = FrameStack(1, agent.config.stack, agent.config.size)
         self._begins = False
@@ -143,8 +140,5 @@ class ActorPolicy:
         self._begins = False
         layout = self.agent.layout
         logits, _ = self.agent(self._stack.frames)
-        if self.greedy:
-            flat = layout.likeliest(logits)
-        else:
-            flat = layout.sample(logits, torch.from_numpy(self.rng.random((1, len(layout.centre)), np.float32)))
+        flat = layout.sample(logits, torch.from_numpy(self.rng.random((1, len(layout.centre)), np.float32)))
         return unflatten_action(self.space, flat[0].numpy())

@@ -6,12 +6,18 @@ own checkpoints, and the loop only calls them one after the other.
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
 from pathlib import Path
 
+from worldsim.agents.actor_critic import ActorCriticConfig
 from worldsim.agents.ppo import PPOConfig
 from worldsim.agents.training import train_agent
+from worldsim.data.episodes import open_env
 from worldsim.data.record import join_stores, record_store
+from worldsim.files import write_atomically
 from worldsim.recipes import load_recipe
+from worldsim.recipes.recipe import Recipe
 from worldsim.training.run import train
 
 
@@ -28,36 +34,47 @@ def dream(
     config: PPOConfig | None = None,
     show: bool = True,
 ) -> Path:
-    """An agent that has seen `real_steps` steps of the recipe's environment, and learned in Worlds of it.
+    """An agent that learned in Worlds of at most `real_steps` steps of the recipe's environment; its path.
 
-    In each of the rounds a share of the steps is recorded (first as the recipe says, then by the agent), the World
-    learns from all that is recorded, going on from the one before, and the agent goes on inside it. minutes: for the
-    training of Worlds, all rounds together (the recipe's own length unless given). Of config, the steps are those of
-    all rounds. The path of the agent. Goes on after a stop. ValueError for an unknown recipe or too few steps.
+    In each round a share of the steps is recorded, first as the recipe says and then by the agent; the World goes on
+    learning from all that is recorded, and the agent inside it. The tokenizer's encoder is learned in the first round
+    and stays. (A World's start contexts are recorded besides: 32 times 22 steps with most recipes. The agent begins
+    from the recordings.) minutes: for Worlds, all rounds together; the recipe's own length unless given. The steps of
+    config are those of all rounds. Goes on after a stop. ValueError for what there is not, does not fit, or is too
+    little, before anything is recorded, and for an `out` that holds another such training.
     """
-    made, config = load_recipe(recipe), config or PPOConfig()
-    if rounds < 1 or real_steps < rounds * made.episode_frames:
+    plan, config = load_recipe(recipe), config or PPOConfig()
+    slots = real_steps // max(rounds, 1) // plan.episode_frames
+    if rounds < 1 or slots < 1 or config.steps < rounds:
         raise ValueError(
-            f"{real_steps} real steps in {rounds} rounds: each needs an episode of {made.episode_frames} at least"
+            f"{real_steps} real steps and {config.steps} imagined ones are too few for {rounds} rounds: each needs an "
+            f"episode of {plan.episode_frames}, and a step of the agent"
         )
-    whole = sum(p.minutes for p in made.tokenizer_phases + made.dynamics_phases + made.decoder_phases)
-    share = (minutes or whole) / rounds
+    if lanes < 1 or horizon < 1 or (minutes is not None and minutes <= 0):
+        raise ValueError(f"lanes, horizon and minutes must be positive, got {lanes}, {horizon} and {minutes}")
+    with closing(open_env(plan.env_id, plan.env_kwargs)) as env:
+        ActorCriticConfig.of_env(env)
+    _keep_to(out / "dream.json", {
+        "recipe": plan.model_dump(mode="json"), "real_steps": real_steps, "rounds": rounds, "minutes": minutes,
+        "horizon": horizon, "lanes": lanes, "agent": config.model_dump(),
+    })  # fmt: skip
     config = config.model_copy(update={"steps": config.steps // rounds})
+    plan = _of_a_round(plan, rounds, minutes)
     recorded: list[Path] = []
     world: Path | None = None
     agent: Path | None = None
     for number in range(1, rounds + 1):
         here = out / f"round-{number}"
         record_store(
-            made.env_id, real_steps // rounds, here / "recorded", env_kwargs=made.env_kwargs,
-            policy=made.policy if agent is None else str(agent), seed=made.seed + number * 100_000,
-            episode_frames=made.episode_frames, progress=show,
+            plan.env_id, slots * plan.episode_frames, here / "recorded", env_kwargs=plan.env_kwargs,
+            policy=plan.policy if agent is None else str(agent), seed=plan.seed + number * 100_000,
+            episode_frames=plan.episode_frames, progress=show,
         )  # fmt: skip
         recorded.append(here / "recorded")
         join_stores(recorded, here / "frames")
         world = train(
-            made, here / "world", device=device, minutes=share, data=here / "frames",
-            init=None if world is None else str(world), show=show,
+            plan, here / "world", device=device, data=here / "frames", init=None if world is None else str(world),
+            show=show,
         )  # fmt: skip
         agent = train_agent(
             here / "agent", world=str(world), recording=here / "frames", horizon=horizon, lanes=lanes, device=device,
@@ -65,3 +82,26 @@ def dream(
         )  # fmt: skip
     assert agent is not None
     return agent
+
+
+def _of_a_round(plan: Recipe, rounds: int, minutes: float | None) -> Recipe:
+    """The recipe with the budgets of one round; the tokenizer has all of its own in the first, and then stays."""
+    parts = {"tokenizer_phases": 1, "dynamics_phases": rounds, "decoder_phases": rounds}
+    whole = sum(phase.minutes for part in parts for phase in getattr(plan, part))
+    scale = 1.0 if minutes is None else minutes / whole
+    return plan.model_copy(
+        update={
+            part: [p.model_copy(update={"minutes": scale * p.minutes / share}) for p in getattr(plan, part)]
+            for part, share in parts.items()
+        }
+    )
+
+
+def _keep_to(path: Path, settings: dict[str, object]) -> None:
+    """ValueError if what is beside `path` was begun with other settings."""
+    now = json.loads(json.dumps(settings))
+    if path.exists() and (begun := json.loads(path.read_text(encoding="utf-8"))) != now:
+        differing = ", ".join(key for key in now if begun.get(key) != now[key])
+        raise ValueError(f"{path.parent} was begun with other settings ({differing}): use another --out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(now, indent=1))

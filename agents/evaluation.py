@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from tqdm import tqdm
 
-from worldsim.agents.exploration import make_policy
+from worldsim.agents.policies import make_policy
 from worldsim.clip import Clip
-from worldsim.data.episodes import open_env
+from worldsim.data.episodes import DEFAULT_FPS, open_env
 from worldsim.files import write_atomically
-from worldsim.probes.intervals import Interval, mean_interval
+from worldsim.probes.intervals import Interval, mean_interval, share_interval
 
 FILMED = 4  # episodes in the video
 
@@ -44,7 +44,7 @@ class Returns:
         """A few lines for people to read."""
         rows = [("mean return", self.mean), ("interquartile mean", self.iqm)]
         rows.append(("steps an episode", mean_interval(np.array(self.lengths))))
-        rows.append(("share terminated", mean_interval(np.array(self.terminated))))
+        rows.append(("share terminated", share_interval(np.array(self.terminated))))
         lines = [f"{self.policy} in {self.env_id}, {len(self.returns)} episodes [95% interval]"]
         return "\n".join(lines + [f"{name:<20}{v.mean:8.3f} [{v.low:.3f}, {v.high:.3f}]" for name, v in rows])
 
@@ -66,33 +66,30 @@ def evaluate(
     """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
-    env = open_env(env_id, env_kwargs or {})
-    if not _has_limit(env):
-        raise ValueError(f"episodes of {env_id} need not end: register it with max_episode_steps")
-    player = make_policy(policy, env, np.random.default_rng(seed))
-    returns, lengths, terminated, film = [], [], [], []
-    for episode in tqdm(range(episodes), "episodes", disable=not show):
-        frame, info = env.reset(seed=seed + episode)
-        player.reset(frame, info)
-        gained, steps, ended, cut = 0.0, 0, False, False
-        while not (ended or cut):
+    with closing(open_env(env_id, env_kwargs or {})) as env:
+        if env.spec is None or env.spec.max_episode_steps is None:
+            raise ValueError(f"episodes of {env_id} need not end: give max_episode_steps in its arguments")
+        player = make_policy(
+            policy, env, np.random.default_rng([seed, 0x9E3779B9])
+        )  # not the stream of the first reset
+        fps = round(float(env.metadata.get("render_fps") or DEFAULT_FPS))
+        returns, lengths, terminated, film = [], [], [], []
+        for episode in tqdm(range(episodes), "episodes", disable=not show):
+            frame, info = env.reset(seed=seed + episode)
+            player.reset(frame, info)
+            gained, frames, ended, cut = 0.0, [np.array(frame)], False, False
+            while not (ended or cut):
+                frame, reward, ended, cut, info = env.step(player.act(frame, info))
+                gained += float(reward)
+                frames.append(np.array(frame))
+            returns.append(gained)
+            lengths.append(len(frames) - 1)
+            terminated.append(bool(ended))
             if out is not None and episode < FILMED:
-                film.append(np.array(frame))
-            frame, reward, ended, cut, info = env.step(player.act(frame, info))
-            gained, steps = gained + float(reward), steps + 1
-        returns.append(gained)
-        lengths.append(steps)
-        terminated.append(bool(ended))
-    fps = round(float(env.metadata.get("render_fps") or 20))
-    env.close()
+                film += frames
     result = Returns(policy, env_id, returns, lengths, terminated)
     if out is not None:
         figures = vars(result) | {"seed": seed, "mean": result.mean._asdict(), "iqm": result.iqm._asdict()}
         write_atomically(out / "returns.json", json.dumps(figures, indent=1))
         Clip(np.stack(film), fps=fps).save(out / "episodes.mp4", scale=max(1, 256 // film[0].shape[0]))
     return result
-
-
-def _has_limit(env: gym.Env) -> bool:
-    """Whether episodes are cut off some time."""
-    return env.spec is not None and env.spec.max_episode_steps is not None

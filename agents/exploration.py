@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from worldsim.agents.blocks_explorer import BlocksExplorer, is_blocks_action_space
-
 _MEAN_HOLD = 6.0  # ticks that a discrete choice is held on average
 _MEAN_STRETCH = 30.0  # ticks between changes of how fast a continuous action wanders
-
-
-class Policy(Protocol):
-    """What recording asks of a policy. `act` must return an element of the environment's action space."""
-
-    def reset(self, obs: np.ndarray, info: dict[str, Any]) -> None: ...
-
-    def act(self, obs: np.ndarray, info: dict[str, Any]) -> Any: ...
 
 
 class StickyRandomPolicy:
@@ -93,122 +81,3 @@ class _Drift:
         self._state = self._target + self._memory * (self._state - self._target) + noise
         value = self._middle + self._half * np.clip(self._state, -1, 1)
         return np.clip(value, self._space.low, self._space.high).astype(self._space.dtype)
-
-
-def _is_blocks_sim(env: gym.Env) -> bool:
-    # A World learned from it has the same action space, but cannot say where the player is and what is in the way.
-    return is_blocks_action_space(env.action_space) and hasattr(env.unwrapped, "block_map")
-
-
-def _blocks(env: gym.Env, rng: np.random.Generator, rest: float = 0.0) -> Policy:
-    if not _is_blocks_sim(env):
-        raise ValueError(f"the policies 'blocks' and 'resting' are for worldsim/BlocksSim-v0, not for {env}")
-    return BlocksExplorer(rng, rest)
-
-
-def _random(env: gym.Env, rng: np.random.Generator) -> Policy:
-    return StickyRandomPolicy(env.action_space, rng)
-
-
-def _auto(env: gym.Env, rng: np.random.Generator) -> Policy:
-    return (_blocks if _is_blocks_sim(env) else _random)(env, rng)
-
-
-class GoalSeeker:
-    """Pushes the ball of worldsim/BallsGoalSim-v0 straight to the mark; reads the truth in `info`, not the picture."""
-
-    def __init__(self, space: spaces.Box) -> None:
-        self._space = space
-
-    def reset(self, obs: np.ndarray, info: dict[str, Any]) -> None:
-        """Nothing to remember."""
-
-    def act(self, obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
-        push = 6 * (info["mark"] - info["positions"][0]) - 1.5 * info["velocities"][0]
-        return np.clip(push, self._space.low, self._space.high).astype(np.float32)
-
-
-class OwnPolicy:
-    """What the player who was recorded would do next, by the World's own head, in a learned environment."""
-
-    def __init__(self, env: gym.Env) -> None:
-        self._env: Any = env.unwrapped
-
-    def reset(self, obs: np.ndarray, info: dict[str, Any]) -> None:
-        """Nothing to remember: the World does."""
-
-    def act(self, obs: np.ndarray, info: dict[str, Any]) -> Any:
-        return self._env.policy_action()
-
-
-def _scripted(env: gym.Env, rng: np.random.Generator) -> Policy:
-    from worldsim.envs.balls_goal import BallsGoalSimEnv
-
-    if not isinstance(env.unwrapped, BallsGoalSimEnv):
-        raise ValueError(f"the policy 'scripted' is for worldsim/BallsGoalSim-v0, not for {env}")
-    assert isinstance(env.action_space, spaces.Box)
-    return GoalSeeker(env.action_space)
-
-
-def _own(env: gym.Env, rng: np.random.Generator) -> Policy:
-    if not hasattr(env.unwrapped, "policy_action"):
-        raise ValueError(f"the policy 'own' is that of a learned World, and {env} is none")
-    return OwnPolicy(env)
-
-
-def _trained(path: str, env: gym.Env, rng: np.random.Generator) -> Policy:
-    from worldsim.agents.actor_critic import ActorCritic, ActorCriticConfig, ActorPolicy
-
-    agent = ActorCritic.load(path)
-    here = ActorCriticConfig.of_env(env)
-    if (agent.config.size, agent.config.action) != (here.size, here.action):
-        raise ValueError(
-            f"the agent {path} sees frames of {agent.config.size} and acts in {agent.config.action}; {env} has "
-            f"{here.size} and {here.action}"
-        )
-    return ActorPolicy(agent, rng)
-
-
-def _planner(world: str, env: gym.Env, rng: np.random.Generator) -> Policy:
-    import worldsim
-    from worldsim.agents.planner import Planner
-    from worldsim.spec import space_to_json
-
-    loaded = worldsim.load(world)
-    shape = (env.observation_space.shape or ())[:2]
-    if (loaded.spec.size, loaded.spec.action) != (shape, space_to_json(env.action_space)):
-        raise ValueError(
-            f"the World {world} has frames of {loaded.spec.size} and the actions {loaded.spec.action}; {env} has "
-            f"{shape} and {space_to_json(env.action_space)}"
-        )
-    return Planner(loaded, rng)
-
-
-POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
-    "auto": _auto,
-    "blocks": _blocks,
-    "resting": partial(_blocks, rest=2.0),
-    "random": _random,
-    "scripted": _scripted,
-    "own": _own,
-}
-
-
-def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Policy:
-    """The policy of that name for the environment: "random" for any, "blocks" for BlocksSim, "auto" picks one of them.
-
-    "resting" is "blocks" that also does nothing for seconds; a World learns from that to stay as it is. "scripted" is
-    for BallsGoalSim and goes straight to the mark; "own" is the policy of a learned World; "plan:WORLD" tries out
-    futures in a World, by name or path; the path of a file agent.safetensors is an agent of `worldsim agent train`.
-
-    All of the policy's randomness comes from `rng`. ValueError for an unknown name, or one that does not fit.
-    """
-    if name.endswith(".safetensors"):
-        return _trained(name, env, rng)
-    if name.startswith("plan:"):
-        return _planner(name.removeprefix("plan:"), env, rng)
-    if name not in POLICIES:
-        raise ValueError(
-            f"unknown policy {name!r}; there are {', '.join(sorted(POLICIES))}; plan:WORLD; files agent.safetensors"
-        )
-    return POLICIES[name](env, rng)

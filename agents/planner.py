@@ -14,7 +14,7 @@ from torch import Tensor
 
 from worldsim.world import World
 
-_KEPT = 0.2  # of the chances of the round before
+_KEPT = 0.2  # of the probabilities of the round before
 _FLOOR = 1e-3  # no choice becomes impossible
 
 
@@ -39,11 +39,11 @@ class Planner:
         self.discount = discount
         self._frames: list[np.ndarray] = []
         self._actions: list[np.ndarray] = []
-        self._chances: Tensor | None = None  # (horizon, logits) of the plan in hand
+        self._plan: Tensor | None = None  # (horizon, logits): the probabilities of the plan in hand
 
     def reset(self, obs: np.ndarray, info: dict[str, Any]) -> None:
         """An episode begins: nothing is known of it but its first frame."""
-        self._frames, self._actions, self._chances = [], [], None
+        self._frames, self._actions, self._plan = [], [], None
 
     def act(self, obs: np.ndarray, info: dict[str, Any]) -> Any:
         """The first action of the best future that was found, an element of the action space."""
@@ -55,25 +55,26 @@ class Planner:
             1, int(self.rng.integers(2**31)), context=np.stack(self._frames),
             actions=actions.reshape(-1, spec.action_dim),
         )  # fmt: skip
-        chances = self._begin()
+        plan = self._begin()
         best, most = torch.zeros(spec.action_dim), -torch.inf
         for _ in range(self.rounds):
             uniform = self.rng.random((self.candidates, self.horizon, spec.action_dim), np.float32)
-            plans = spec.layout.sample(chances.log().expand(self.candidates, -1, -1), torch.from_numpy(uniform))
-            gained = self._gained(now.branch(self.candidates), plans)
+            tried = spec.layout.sample(plan.log().expand(self.candidates, -1, -1), torch.from_numpy(uniform))
+            gained = self._gained(now.branch(self.candidates), tried)
             order = gained.argsort(descending=True)
             if gained[order[0]] > most:
-                best, most = plans[order[0], 0], float(gained[order[0]])
-            chosen = spec.layout.chosen(spec.layout.scale(plans[order[: self.elite]])).mean(0)
-            chances = (_KEPT * chances + (1 - _KEPT) * chosen).clamp_min(_FLOOR)
-        self._chances = chances
+                best, most = tried[order[0], 0], float(gained[order[0]])
+            chosen = spec.layout.chosen(spec.layout.scale(tried[order[: self.elite]])).mean(0)
+            plan = (_KEPT * plan + (1 - _KEPT) * chosen).clamp_min(_FLOOR)
+        self._plan = plan
         self._actions = [*self._actions, best.numpy()][-seen:]
         return spec.unflatten(best.numpy())
 
     def _begin(self) -> Tensor:
         """The plan of the step before, a step later, or all that can be done, equally likely: (horizon, logits)."""
-        every = torch.ones(1, self.world.spec.layout.logits)
-        return every.repeat(self.horizon, 1) if self._chances is None else torch.cat([self._chances[1:], every])
+        layout = self.world.spec.layout
+        anything = layout.probabilities(torch.zeros(1, layout.logits))
+        return anything.repeat(self.horizon, 1) if self._plan is None else torch.cat([self._plan[1:], anything])
 
     def _gained(self, run: Any, plans: Tensor) -> Tensor:
         """What each lane gains by its plan (lanes, horizon, A): float32 (lanes,)."""

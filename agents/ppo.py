@@ -34,13 +34,13 @@ class PPOConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(default=200_000, gt=0, description="steps of the environment, all lanes together")
+    steps: int = Field(default=200_000, gt=0, description="of all lanes together, those that only reset one too")
     rollout: int = Field(default=16, gt=1, description="steps of each lane between two updates")
     epochs: int = Field(default=4, gt=0)
     minibatches: int = Field(default=4, gt=0)
-    rate: float = Field(default=5e-4, gt=0, description="learning rate; falls to 0 in a line")
+    learning_rate: float = Field(default=5e-4, gt=0, description="falls to 0 in a line")
     discount: float = Field(default=0.97, gt=0, le=1)
-    trace: float = Field(default=0.95, ge=0, le=1, description="lambda of generalised advantages, arXiv 1506.02438")
+    gae_lambda: float = Field(default=0.95, ge=0, le=1, description="of generalised advantages, arXiv 1506.02438")
     clip: float = Field(default=0.2, gt=0)
     entropy: float = 0.01
     value_weight: float = 0.5
@@ -66,15 +66,15 @@ class Rollout:
 
     stacked: Tensor  # uint8 (T + 1, lanes, stack, H, W, 3)
     actions: Tensor  # (T, lanes, A), flat, as the network sees them
-    chances: Tensor  # (T, lanes): the logarithm of the probability of each action
+    log_probs: Tensor  # (T, lanes) of the actions
     values: Tensor  # (T + 1, lanes)
     rewards: Tensor  # (T, lanes)
-    ended: Tensor  # bool (T, lanes): terminated, nothing is to be gained after it
-    over: Tensor  # bool (T, lanes): terminated or truncated
+    terminated: Tensor  # bool (T, lanes): nothing is to be gained after it
+    done: Tensor  # bool (T, lanes): terminated or truncated
     real: Tensor  # bool (T, lanes): False where the step only began a new episode
 
 
-def advantages(rollout: Rollout, discount: float, trace: float) -> Tensor:
+def advantages(rollout: Rollout, discount: float, gae_lambda: float) -> Tensor:
     """Generalised advantages (T, lanes), arXiv 1506.02438; 0 where a step only began an episode.
 
     The frame after a truncated step is the episode's last one, so what would have come is valued there.
@@ -82,15 +82,15 @@ def advantages(rollout: Rollout, discount: float, trace: float) -> Tensor:
     found = torch.zeros_like(rollout.rewards)
     coming = torch.zeros_like(rollout.rewards[0])
     for t in reversed(range(len(found))):
-        after = torch.where(rollout.ended[t], 0.0, rollout.values[t + 1])
+        after = torch.where(rollout.terminated[t], 0.0, rollout.values[t + 1])
         surprise = rollout.rewards[t] + discount * after - rollout.values[t]
-        coming = torch.where(rollout.over[t], surprise, surprise + discount * trace * coming)
+        coming = torch.where(rollout.done[t], surprise, surprise + discount * gae_lambda * coming)
         coming = torch.where(rollout.real[t], coming, 0.0)
         found[t] = coming
     return found
 
 
-class Lanes:
+class Stepper:
     """The lanes of a vector environment as tensors: frames and flat actions, and the last frames of each."""
 
     def __init__(self, envs: gym.vector.VectorEnv, stack: int, size: tuple[int, int], device: torch.device) -> None:
@@ -98,9 +98,9 @@ class Lanes:
         if mode != AutoresetMode.NEXT_STEP:
             raise ValueError(f"the lanes must reset themselves in the next step (AutoresetMode.NEXT_STEP), not {mode}")
         self.envs, self.device = envs, device
-        self.learned = isinstance(envs.unwrapped, WorldVectorEnv)
+        self._flat = isinstance(envs, WorldVectorEnv)  # a wrapper has actions of its own
         self._stack = FrameStack(envs.num_envs, stack, size, device)
-        self.over = torch.zeros(envs.num_envs, dtype=torch.bool, device=device)
+        self.done = torch.zeros(envs.num_envs, dtype=torch.bool, device=device)
 
     @property
     def stacked(self) -> Tensor:
@@ -111,17 +111,17 @@ class Lanes:
         """Begin an episode in every lane."""
         frames, infos = self.envs.reset(seed=seed)
         frames = torch.as_tensor(frames, device=self.device)
-        self._begin(frames, infos, torch.ones_like(self.over))
-        self.over = torch.zeros_like(self.over)
+        self._begin(frames, infos, torch.ones_like(self.done))
+        self.done = torch.zeros_like(self.done)
 
     def step(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         """Take flat actions (lanes, A) in the space's units; rewards float32 (lanes,) and what has terminated."""
-        actions = flat if self.learned else self._elements(flat)
+        actions = flat if self._flat else self._elements(flat)
         frames, rewards, terminated, truncated, infos = self.envs.step(actions)
         frames, rewards, terminated, truncated = (
             torch.as_tensor(part, device=self.device) for part in (frames, rewards, terminated, truncated)
         )
-        began, self.over = self.over, terminated | truncated
+        began, self.done = self.done, terminated | truncated
         self._stack.push(frames)
         self._begin(frames, infos, began)
         return rewards.float(), terminated
@@ -139,15 +139,26 @@ class Lanes:
 
 
 class PPO:
-    """Trains an `ActorCritic`; its checkpoint in `path` holds the agent, the optimizer and how far it has come."""
+    """Trains an `ActorCritic`; its checkpoint in the directory `path` holds agent, optimizer and how far it has come.
 
-    def __init__(self, envs: gym.vector.VectorEnv, config: PPOConfig, path: Path, device: torch.device) -> None:
+    learned_in: plain JSON values that say where; a checkpoint of another place, or of other settings, is refused.
+    """
+
+    def __init__(
+        self,
+        envs: gym.vector.VectorEnv,
+        config: PPOConfig,
+        path: Path,
+        device: torch.device,
+        learned_in: dict[str, Any] | None = None,
+    ) -> None:
         self.config, self.path, self.device = config, path, device
+        self._told = {"settings": config.model_dump()} | (learned_in or {})
         torch.manual_seed(config.seed)
         sizes = {"stack": config.stack, "channels": config.channels, "hidden": config.hidden}
         self.agent = ActorCritic(ActorCriticConfig.of_env(envs, **sizes)).to(device)
-        self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=config.rate, eps=1e-5, fused=True)
-        self.lanes = Lanes(envs, config.stack, self.agent.config.size, device)
+        self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.stepper = Stepper(envs, config.stack, self.agent.config.size, device)
         self.progress = Learning()
         self._return = torch.zeros(envs.num_envs, device=device)
         self._recent: deque[float] = deque(maxlen=100)
@@ -162,33 +173,37 @@ class PPO:
     def train(self, *, show: bool = True, checkpoint_seconds: float = 120.0) -> ActorCritic:
         """Learn until `config.steps` steps are done. A run that was stopped goes on from its checkpoint.
 
-        The lanes then begin new episodes, so it is not the same to the bit. Ctrl-C saves before it ends.
+        The lanes then begin new episodes, so it is not the same to the bit. Ctrl-C saves before it ends; any other
+        error leaves the last good checkpoint as it is. FloatingPointError if the loss is no number any more.
         """
         self._resume()
         config, lanes = self.config, len(self._return)
-        self.lanes.reset(config.seed + self.progress.steps)
-        saved = begun = time.perf_counter() - self.progress.seconds
-        bar = tqdm(total=config.steps, initial=self.progress.steps, unit=" steps", disable=not show)
-        try:
-            while self.progress.steps < config.steps:
-                for group in self.optimizer.param_groups:
-                    group["lr"] = config.rate * (1 - self.progress.steps / config.steps)
-                rollout = self._play()
-                self._learn(rollout)
-                self.progress.steps += config.rollout * lanes
-                now = time.perf_counter()
-                self.progress.seconds = now - begun
-                if self._recent:
-                    mean = float(np.mean(self._recent))
-                    self.progress.returns.append((self.progress.steps, round(mean, 4)))
-                    bar.set_postfix(episodes=self.progress.episodes, returns=f"{mean:.3f}")
-                bar.update(config.rollout * lanes)
-                if now - saved > checkpoint_seconds:
-                    self.save()
-                    saved = now
-        finally:
-            bar.close()
-            self.save()
+        if self.progress.steps >= config.steps:
+            return self.agent.eval()
+        torch.manual_seed(config.seed + self.progress.steps)
+        self.stepper.reset(config.seed + self.progress.steps)
+        begun = time.perf_counter() - self.progress.seconds
+        saved = self.progress.seconds
+        with tqdm(total=config.steps, initial=self.progress.steps, unit=" steps", disable=not show) as bar:
+            try:
+                while self.progress.steps < config.steps:
+                    for group in self.optimizer.param_groups:
+                        group["lr"] = config.learning_rate * (1 - self.progress.steps / config.steps)
+                    self._learn(self._play())
+                    self.progress.steps += config.rollout * lanes
+                    self.progress.seconds = time.perf_counter() - begun
+                    if self._recent:
+                        mean = float(np.mean(self._recent))
+                        self.progress.returns.append((self.progress.steps, round(mean, 4)))
+                        bar.set_postfix(episodes=self.progress.episodes, returns=f"{mean:.3f}")
+                    bar.update(config.rollout * lanes)
+                    if self.progress.seconds - saved > checkpoint_seconds:
+                        self.save()
+                        saved = self.progress.seconds
+            except KeyboardInterrupt:
+                self.save()
+                raise
+        self.save()
         return self.agent.eval()
 
     @torch.no_grad()
@@ -196,36 +211,36 @@ class PPO:
         layout = self.agent.layout
         parts: dict[str, list[Tensor]] = {name: [] for name in Rollout.__dataclass_fields__}
         for _ in range(self.config.rollout):
-            logits, values = self.agent(self.lanes.stacked)
+            logits, values = self.agent(self.stepper.stacked)
             flat = layout.sample(logits, torch.rand(len(logits), len(layout.centre), device=self.device))
             scaled = layout.scale(flat)
-            kept = {"stacked": self.lanes.stacked, "actions": scaled, "values": values, "real": ~self.lanes.over}
-            rewards, ended = self.lanes.step(flat)
-            kept |= {"chances": -layout.loss(logits, scaled), "rewards": rewards, "ended": ended}
-            for name, part in (kept | {"over": self.lanes.over}).items():
+            kept = {"stacked": self.stepper.stacked, "actions": scaled, "values": values, "real": ~self.stepper.done}
+            rewards, terminated = self.stepper.step(flat)
+            kept |= {"log_probs": -layout.loss(logits, scaled), "rewards": rewards, "terminated": terminated}
+            for name, part in (kept | {"done": self.stepper.done}).items():
                 parts[name].append(part)
-            self._count(rewards, kept["real"], self.lanes.over)
-        parts["stacked"].append(self.lanes.stacked)
-        parts["values"].append(self.agent(self.lanes.stacked)[1])
+            self._count(rewards, kept["real"], self.stepper.done)
+        parts["stacked"].append(self.stepper.stacked)
+        parts["values"].append(self.agent(self.stepper.stacked)[1])
         return Rollout(**{name: torch.stack(part) for name, part in parts.items()})
 
-    def _count(self, rewards: Tensor, real: Tensor, over: Tensor) -> None:
+    def _count(self, rewards: Tensor, real: Tensor, done: Tensor) -> None:
         self._return = torch.where(real, self._return + rewards, 0.0)
-        finished = self._return[over].tolist()
+        finished = self._return[done].tolist()
         self._recent.extend(finished)
         self.progress.episodes += len(finished)
 
     def _learn(self, rollout: Rollout) -> None:
         config, layout = self.config, self.agent.layout
-        gained = advantages(rollout, config.discount, config.trace)
+        gained = advantages(rollout, config.discount, config.gae_lambda)
         wanted = gained + rollout.values[:-1]
         real = rollout.real.flatten().nonzero().flatten()
         stacked, actions = rollout.stacked[:-1].flatten(0, 1), rollout.actions.flatten(0, 1)
-        chances, gained, wanted = rollout.chances.flatten(), gained.flatten(), wanted.flatten()
+        log_probs, gained, wanted = rollout.log_probs.flatten(), gained.flatten(), wanted.flatten()
         for _ in range(config.epochs):
             for picked in real[torch.randperm(len(real), device=real.device)].chunk(config.minibatches):
                 logits, values = self.agent(stacked[picked])
-                ratio = (-layout.loss(logits, actions[picked]) - chances[picked]).exp()
+                ratio = (-layout.loss(logits, actions[picked]) - log_probs[picked]).exp()
                 gain = gained[picked]
                 gain = (gain - gain.mean()) / (gain.std() + 1e-6) if len(gain) > 1 else gain
                 limited = ratio.clamp(1 - config.clip, 1 + config.clip)
@@ -234,17 +249,23 @@ class PPO:
                 loss = loss - config.entropy * layout.entropy(logits).mean()
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                nn.utils.clip_grad_norm_(self.agent.parameters(), 0.5)
+                norm = nn.utils.clip_grad_norm_(self.agent.parameters(), 0.5)
+                if not norm.isfinite():
+                    raise FloatingPointError(
+                        f"the loss of the agent is no number any more after {self.progress.steps} steps; the "
+                        "checkpoint before is kept"
+                    )
                 self.optimizer.step()
 
     def save(self) -> None:
         """Write agent.safetensors, to act with, and the checkpoint to go on from."""
-        self.agent.save(self.path / "agent.safetensors", {"ppo": self.config.model_dump_json()})
+        told = json.dumps(self._told)
+        self.agent.save(self.path / "agent.safetensors", {"learned": told})
         tensors = {f"agent.{name}": value for name, value in self.agent.state_dict().items()}
         for name, parameter in self.agent.named_parameters():
             for part, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{part}.{name}"] = value
-        facts = {"learning": json.dumps(vars(self.progress)), "ppo": self.config.model_dump_json()}
+        facts = {"learning": json.dumps(vars(self.progress)), "learned": told}
         save_tensors(self.path / "checkpoint.safetensors", tensors, facts)
 
     def _resume(self) -> None:
@@ -252,15 +273,14 @@ class PPO:
         if not path.exists():
             return
         tensors, facts = load_tensors(path, self.device)
+        have, want = json.loads(facts["learned"]), json.loads(json.dumps(self._told))
+        if differing := sorted(key for key in want.keys() | have.keys() if want.get(key) != have.get(key)):
+            listing = ", ".join(f"{key}: {have.get(key)} there, {want.get(key)} now" for key in differing)
+            raise ValueError(f"{path} is of another training ({listing}): use another --out, or delete it")
+        self.progress = Learning(**json.loads(facts["learning"]))
+        self.agent.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("agent.")})
         known = dict(self.agent.named_parameters())
-        try:
-            if facts["ppo"] != self.config.model_dump_json():
-                raise KeyError("its settings differ")
-            self.progress = Learning(**json.loads(facts["learning"]))
-            self.agent.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("agent.")})
-            for key, value in tensors.items():
-                if key.startswith("optimizer."):
-                    part, _, name = key.removeprefix("optimizer.").partition(".")
-                    self.optimizer.state[known[name]][part] = value
-        except (KeyError, RuntimeError) as error:
-            raise ValueError(f"{path} is of another training ({error}): use another --out") from None
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                part, _, name = key.removeprefix("optimizer.").partition(".")
+                self.optimizer.state[known[name]][part] = value

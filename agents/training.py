@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import gymnasium as gym
 from worldsim.agents.ppo import PPO, PPOConfig
 from worldsim.data.episodes import open_env
 from worldsim.machine import pick_device
+from worldsim.world import find_world
 
 
 def imagined_lanes(
@@ -56,13 +58,21 @@ def train_agent(
         raise ValueError("an agent learns in an environment or in a World: give one of the two")
     if lanes < 1 or horizon < 1:
         raise ValueError(f"lanes and horizon must be at least 1, got {lanes} and {horizon}")
+    learned_in: dict[str, Any] = {"lanes": lanes, "init": init and _digest(init)}
     if world is not None:
+        if env_kwargs:
+            raise ValueError("a World takes no arguments of an environment: leave out env_kwargs")
         envs = imagined_lanes(world, lanes, horizon=horizon, recording=recording, device=device)
+        weights = _digest(find_world(world) / "weights.safetensors")
+        learned_in |= {"world": weights, "horizon": horizon, "recording": recording and str(recording)}
     else:
         assert env_id is not None
+        if recording is not None:
+            raise ValueError("a recording is for episodes of a World to begin from, not of an environment")
         envs = real_lanes(env_id, lanes, env_kwargs)
+        learned_in |= {"env": env_id, "env_kwargs": env_kwargs or {}}
     try:
-        learner = PPO(envs, config or PPOConfig(), out, pick_device(device))
+        learner = PPO(envs, config or PPOConfig(), out, pick_device(device), learned_in)
         if init is not None:
             learner.begin_with(init)
         learner.train(show=show)
@@ -70,3 +80,9 @@ def train_agent(
         envs.close()
     print(f"The agent is in {out / 'agent.safetensors'}", file=sys.stderr)
     return out / "agent.safetensors"
+
+
+def _digest(path: Path) -> str:
+    """What a file is known by, whatever it is called: another one in its place is another."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

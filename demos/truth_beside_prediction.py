@@ -9,7 +9,7 @@ import sys
 import gymnasium as gym
 import numpy as np
 
-from worldsim.agents.exploration import make_policy
+from worldsim.agents import make_policy
 from worldsim.clip import Clip
 
 CONTEXT, STEPS, SEEDS = 16, 60, range(8_000_001, 8_000_009, 2)

@@ -31,7 +31,7 @@ class _Ordered(dict[Any, None]):
         del self[thing]
 
 
-class CrafterSimEnv(gym.Env[np.ndarray, int]):
+class CrafterSimEnv(gym.Env[np.ndarray, Any]):
     """Crafter: survive, collect, craft; 22 achievements, each of which gives a reward of 1 the first time.
 
     Args:
@@ -75,7 +75,7 @@ class CrafterSimEnv(gym.Env[np.ndarray, int]):
         self._frame = game.reset()
         world = game._world
         number = {thing: index for index, thing in enumerate(world._objects) if thing is not None}
-        chunks = defaultdict(_Ordered)
+        chunks: defaultdict[Any, _Ordered] = defaultdict(_Ordered)
         for key, things in world._chunks.items():
             chunks[key] = _Ordered.fromkeys(sorted(things, key=number.__getitem__))
         world._chunks = chunks

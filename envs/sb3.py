@@ -36,6 +36,9 @@ class SB3VecEnv(VecEnv):
                 f"Stable-Baselines3 wants lanes to begin anew in the step that ends an episode, and here it is {mode}: "
                 'make the environment with autoreset_mode="SameStep"'
             )
+        lanes = getattr(envs.unwrapped, "_lanes", None)
+        if lanes is not None and lanes.output != "numpy":
+            raise ValueError('Stable-Baselines3 takes NumPy arrays: make the environment without output="torch"')
         self.envs = envs
         self._actions: Any = None
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
@@ -43,6 +46,8 @@ class SB3VecEnv(VecEnv):
     def reset(self) -> np.ndarray:
         """Begin an episode in every lane, with the seeds that `seed` set; the frames."""
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
+        if any(self._options):
+            raise ValueError("options of single lanes are not passed on: reset `envs` with options of all lanes")
         frames, infos = self.envs.reset(seed=seeds)  # type: ignore[arg-type]
         self.reset_infos = [_of_lane(infos, lane) for lane in range(self.num_envs)]
         self._reset_seeds()

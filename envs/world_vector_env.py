@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -45,7 +45,8 @@ class WorldVectorEnv(gym.vector.VectorEnv[Frames, Any, Any], EzPickle):
             action. SAME_STEP: the same step resets it; `infos["final_obs"]` and `["final_info"]` hold how it ended.
             DISABLED: the caller resets it, by `reset(options={"reset_mask": bool (num_envs,)})`.
 
-    `step` takes actions of the batched space, or a tensor of flat ones, float (num_envs, A), which stays on its device.
+    `step` takes actions of the batched space, or a tensor of flat ones (`gymnasium.spaces.flatten`: one-hot where there
+    are choices), float (num_envs, A), which stays on its device.
     Observations are uint8 (num_envs, height, width, 3), rewards float64 (num_envs,), terminations and truncations bool
     (num_envs,); with output="torch" all four are tensors on the device and rewards are float32.
 
@@ -117,6 +118,8 @@ class WorldVectorEnv(gym.vector.VectorEnv[Frames, Any, Any], EzPickle):
         self.single_action_space = self._lanes.spec.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        bounds = cast(spaces.Box, spaces.flatten_space(self.single_action_space))
+        self._bounds = torch.tensor(bounds.low), torch.tensor(bounds.high)
         self._generators: list[np.random.Generator] | None = None
         self._elapsed = np.zeros(num_envs, np.int64)
         self._done = np.zeros(num_envs, np.bool_)
@@ -272,14 +275,11 @@ class WorldVectorEnv(gym.vector.VectorEnv[Frames, Any, Any], EzPickle):
         """A batch of actions as float32 (num_envs, A); a tensor of such stays where it is."""
         single = self.single_action_space
         if isinstance(actions, torch.Tensor) and actions.is_floating_point():
-            bounds = spaces.flatten_space(single)
-            assert isinstance(bounds, spaces.Box)
-            low, high = (torch.as_tensor(side, device=actions.device) for side in (bounds.low, bounds.high))
-            if actions.shape != (self.num_envs, len(low)) or not ((actions >= low) & (actions <= high)).all():
-                raise ValueError(
-                    f"flat actions must be ({self.num_envs}, {len(low)}) within the bounds of {bounds}, "
-                    f"got {tuple(actions.shape)}"
-                )
+            low, high = self._bounds
+            if actions.shape != (self.num_envs, len(low)):
+                raise ValueError(f"flat actions must be ({self.num_envs}, {len(low)}), got {tuple(actions.shape)}")
+            if not ((actions >= low.to(actions.device)) & (actions <= high.to(actions.device))).all():
+                raise ValueError(f"flat actions leave the bounds {low.tolist()} to {high.tolist()}, or are no numbers")
             return actions
         if not self.action_space.contains(actions):
             raise ValueError(f"actions {actions!r} are not in the action space {self.action_space}")

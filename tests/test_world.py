@@ -4,13 +4,15 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 import worldsim
-from worldsim.spec import WorldSpec
+from worldsim.spec import WorldSpec, space_to_json
 from worldsim.world import FORMAT, UnknownWorldError, World, available_worlds
 
 
@@ -138,3 +140,10 @@ def test_a_random_world_leaves_the_global_generator_alone(tiny_spec: WorldSpec) 
     torch.manual_seed(5)
     World.random(tiny_spec)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_world_may_have_actions_without_bounds(tiny_spec: WorldSpec, tmp_path: Path) -> None:
+    action = space_to_json(spaces.Box(-np.inf, np.inf, (2,), np.float32))
+    world = World.random(WorldSpec(**tiny_spec.model_dump() | {"action": action}), channels=32, heads=2, layers=3)
+    world.save(tmp_path / "world")
+    assert worldsim.load(tmp_path / "world").spec.action_space == world.spec.action_space

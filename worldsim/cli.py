@@ -205,9 +205,9 @@ def agent_train(
     world: str | None = None,
     recording: Path | None = None,
     real_steps: int | None = None,
-    rounds: int = 3,
+    rounds: int | None = None,
     minutes: float | None = None,
-    horizon: int = 32,
+    horizon: int | None = None,
     steps: int = 200_000,
     lanes: int = 32,
     env_kwargs: str | None = None,
@@ -226,9 +226,9 @@ def agent_train(
         world: Name or path of a World to learn in instead; with --real-steps the recipe of one.
         recording: Frames at random moments of which the World's episodes begin; its start contexts unless given.
         real_steps: Record so many steps, train the World on them and the agent in the World, in turns.
-        rounds: How many such turns.
+        rounds: How many such turns; 3 unless given.
         minutes: How long to train Worlds in all turns together; the recipe's own length unless given.
-        horizon: Steps after which an episode in the World is cut off.
+        horizon: Steps after which an episode in the World is cut off; 32 unless given.
         steps: Steps to learn from, all lanes together.
         lanes: How many are stepped side by side.
         env_kwargs: Arguments of the environment as a JSON object.
@@ -239,20 +239,24 @@ def agent_train(
     from worldsim.agents.ppo import PPOConfig
 
     config = PPOConfig(steps=steps, seed=seed)
+    if horizon is not None and world is None:
+        raise ValueError("--horizon is of a World: an environment says itself when its episodes end")
     if real_steps is not None:
         from worldsim.agents.dreaming import dream
 
-        if world is None or env is not None or recording is not None:
+        if world is None or any(given is not None for given in (env, recording, env_kwargs)):
             raise ValueError("--real-steps goes with --world RECIPE alone: the World and its recording are made then")
         dream(
-            world, out, real_steps=real_steps, rounds=rounds, minutes=minutes, horizon=horizon, lanes=lanes,
+            world, out, real_steps=real_steps, rounds=rounds or 3, minutes=minutes, horizon=horizon or 32, lanes=lanes,
             device=device, config=config,
         )  # fmt: skip
         return
+    if rounds is not None or minutes is not None:
+        raise ValueError("--rounds and --minutes are for a World that is made on the way: they go with --real-steps")
     from worldsim.agents.training import train_agent
 
     train_agent(
-        out, env_id=env, world=world, recording=recording, horizon=horizon, lanes=lanes,
+        out, env_id=env, world=world, recording=recording, horizon=horizon or 32, lanes=lanes,
         env_kwargs=_json_object(env_kwargs, "--env-kwargs"), device=device, config=config,
     )  # fmt: skip
 
@@ -273,7 +277,8 @@ def agent_eval(
     Example: `worldsim agent eval runs/agent/agent.safetensors --env worldsim/BallsGoalSim-v0 --out runs/agent/eval`
 
     Args:
-        policy: A file that `worldsim agent train` wrote, or "random", "scripted", "own" (the World's own policy).
+        policy: A file that `worldsim agent train` wrote, or "random", "scripted" (of BallsGoalSim), "own" (a World's
+            own policy, in that World), or "plan:WORLD", which tries out futures in a World.
         env: Id of the environment, real or learned, or `module:id`.
         env_kwargs: Arguments of the environment as a JSON object, for example '{"world": "runs/balls_goal/world"}'.
         episodes: How many episodes to play.

@@ -80,9 +80,9 @@ def action_layout(space: spaces.Space) -> ActionLayout:
 
     segments: list[Segment] = []
 
-    def add(kind: Literal["categorical", "box"], size: int) -> None:
+    def add(kind: Literal["categorical", "box"], size: int, whole: bool = False) -> None:
         start = segments[-1].start + segments[-1].size if segments else 0
-        segments.append(Segment(kind=kind, start=start, size=size))
+        segments.append(Segment(kind=kind, start=start, size=size, whole=whole))
 
     def visit(part: spaces.Space) -> None:
         if isinstance(part, spaces.Discrete):
@@ -91,7 +91,7 @@ def action_layout(space: spaces.Space) -> ActionLayout:
             for choices in part.nvec.flatten():
                 add("categorical", int(choices))
         elif isinstance(part, spaces.Box | spaces.MultiBinary):
-            add("box", int(np.prod(part.shape)))
+            add("box", int(np.prod(part.shape)), whole=np.issubdtype(part.dtype, np.integer))
         elif isinstance(part, spaces.Dict):
             for child in part.spaces.values():
                 visit(child)
@@ -119,7 +119,9 @@ def unflatten_action(space: spaces.Space, flat: np.ndarray) -> Any:
 class WorldSpec(BaseModel):
     """The facts about a World that its users rely on. An unknown or wrong field is an error that names it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, ignored_types=(cached_property,), ser_json_inf_nan="constants"
+    )  # a Box may have no bounds
 
     name: str
     size: tuple[int, int] = Field(description="native (height, width) of a frame in pixels, multiples of 16")

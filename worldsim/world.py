@@ -41,7 +41,7 @@ class UnknownWorldError(ValueError):
 class WorldFile(BaseModel):
     """What stands in a World's spec.json."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
     format: int
     spec: WorldSpec

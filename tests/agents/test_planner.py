@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -13,6 +14,7 @@ import worldsim
 from worldsim.agents import make_policy
 from worldsim.agents.planner import Planner
 from worldsim.simulation import Simulation, StepResult
+from worldsim.world import World
 
 
 def test_it_takes_the_action_that_pays(agent_world_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,6 +36,10 @@ def test_it_takes_the_action_that_pays(agent_world_dir: Path, monkeypatch: pytes
         assert world.spec.action_space.contains(push)
         assert push[0] > 0.7
         assert abs(push[1]) < 0.3
+    # The plan itself has narrowed: most of its first step is a hard push right, and none up or down.
+    right, up = planner._plan[0].view(2, -1)
+    assert right[-4:].sum() > 0.6
+    assert up[7:14].sum() > 0.6
 
 
 def test_what_comes_after_the_end_does_not_count(agent_world_dir: Path) -> None:
@@ -50,21 +56,37 @@ def test_what_comes_after_the_end_does_not_count(agent_world_dir: Path) -> None:
     assert gained.tolist() == pytest.approx([1.0, 1 + 0.97 + 0.97**2])
 
 
-def test_it_plays_the_world_itself_and_keeps_the_context_short(agent_world_dir: Path) -> None:
+def test_it_plans_from_the_frames_it_saw_and_the_actions_it_took(
+    agent_world_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     env = gym.make("worldsim/World-v0", world=str(agent_world_dir), max_episode_steps=12)
+    begun = []
+    start = World.start
+
+    def watched(world: World, *args: Any, **kwargs: Any) -> Simulation:
+        begun.append((kwargs["context"], kwargs["actions"]))
+        return start(world, *args, **kwargs)
+
     planner = make_policy(f"plan:{agent_world_dir}", env, np.random.default_rng(0))
     assert isinstance(planner, Planner)
     planner.horizon, planner.candidates, planner.elite, planner.rounds = 2, 4, 2, 1
     frame, info = env.reset(seed=0)
     planner.reset(frame, info)
+    monkeypatch.setattr(World, "start", watched)
+    frames, taken = [frame], []
     for _ in range(12):
-        frame, *_ = env.step(planner.act(frame, {}))
-    assert len(planner._frames) == planner.world.spec.context_length + 1
+        taken.append(planner.act(frames[-1], {}))
+        frames.append(env.step(taken[-1])[0])
+    seen = planner.world.spec.context_length + 1
+    for step, (context, actions) in enumerate(begun):
+        first = max(step + 1 - seen, 0)
+        assert np.array_equal(context, frames[first : step + 1])
+        assert np.array_equal(actions, np.array(taken[first:step]).reshape(-1, 2))
 
 
 def test_a_world_of_something_else_is_refused(agent_world_dir: Path, tiny_world_dir: Path) -> None:
     env = gym.make("worldsim/World-v0", world=str(tiny_world_dir))
-    with pytest.raises(ValueError, match="has frames of"):
+    with pytest.raises(ValueError, match="is for frames of"):
         make_policy(f"plan:{agent_world_dir}", env, np.random.default_rng(0))
     with pytest.raises(ValueError, match="elite"):
         Planner(worldsim.load(agent_world_dir), np.random.default_rng(0), candidates=4, elite=8)

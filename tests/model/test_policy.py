@@ -70,3 +70,34 @@ def test_infinite_bounds_are_taken_as_one() -> None:
 def test_a_space_without_a_flat_vector_is_refused() -> None:
     with pytest.raises(TypeError, match="Sequence action space has no flat vector"):
         action_layout(spaces.Sequence(spaces.Discrete(2)))
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_probabilities_choices_and_entropy_belong_together(name: str) -> None:
+    layout = action_layout(SPACES[name])
+    even = torch.zeros(3, layout.logits)
+    numbers = [segment.size if segment.kind == "box" else 1 for segment in layout.segments]
+    assert layout.probabilities(even).sum(-1).tolist() == pytest.approx([sum(numbers)] * 3)
+    of_each = [BINS if segment.kind == "box" else segment.size for segment in layout.segments]
+    most = sum(count * np.log(choices) for count, choices in zip(numbers, of_each, strict=True))
+    assert layout.entropy(even).tolist() == pytest.approx([most] * 3)
+    torch.manual_seed(0)
+    logits = torch.randn(3, layout.logits)
+    flat = layout.sample(logits, torch.rand(3, len(layout.centre)))
+    chosen = layout.chosen(layout.scale(flat))
+    assert chosen.sum(-1).tolist() == [sum(numbers)] * 3
+    # The loss of an action is that of its choices.
+    log_probs = (layout.probabilities(logits).log() * chosen).sum(-1)
+    torch.testing.assert_close(-log_probs, layout.loss(logits, layout.scale(flat)))
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Box(-0.1, 1.0, (3,), np.float32), spaces.MultiBinary(3), spaces.Box(0, 7, (3,), np.int64)]
+)
+def test_what_is_drawn_lies_in_the_space(space: spaces.Space) -> None:
+    layout = action_layout(space)
+    uniform = torch.linspace(0, 1 - 1e-6, 99)[:, None].expand(99, 3)
+    flat = layout.sample(torch.zeros(99, layout.logits), uniform)
+    for row in flat.numpy():
+        assert space.contains(row.astype(space.dtype))
+        assert np.array_equal(row.astype(space.dtype).astype(np.float32), row)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -135,24 +134,22 @@ def store_from_dataset(dataset: str | Path, out: str | Path, *, progress: bool =
 def join_stores(parts: Sequence[str | Path], out: str | Path) -> None:
     """Make a FrameStore at `out` of all episodes of others of one environment; continues where a kill interrupted it.
 
-    It counts as recorded by the last one's policy. ValueError if they are of different environments or episode lengths,
+    It says of itself what the first of them does. ValueError if they are of different environments or episode lengths,
     or `out` holds something else. OSError: the disk is too small.
     """
+    specs = [manifest.load(Path(part) / "spec.json", KIND, NAME) for part in parts]
+    for part, spec in zip(parts, specs, strict=True):
+        manifest.check_same(Path(part), spec | {key: specs[0][key] for key in ("policy", "seed")}, specs[0])
     stores = [FrameStore.open(part) for part in parts]
-    settings = [manifest.parse(manifest.load(Path(part) / "spec.json", KIND, NAME))[0] for part in parts]
-    same = {(one.env_id, json.dumps(one.env_kwargs), one.episode_frames) for one in settings}
-    if len(same) != 1:
-        raise ValueError(f"recordings of different environments or lengths cannot be joined: {sorted(same)}")
-    facts = manifest.parse(manifest.load(Path(parts[-1]) / "spec.json", KIND, NAME))[1]
-    writer = StoreWriter(Path(out), settings[-1], facts)
-    filled = [store.starts // settings[-1].episode_frames for store in stores]  # the slot of each episode
+    settings, facts = manifest.parse(specs[0])
+    filled = [store.starts // settings.episode_frames for store in stores]  # the slot of each episode
     first = np.cumsum([0] + [int(slots.max()) + 1 for slots in filled])
+    writer = StoreWriter(Path(out), settings, facts)
     finished = writer.prepare(int(first[-1]))
     for store, slots, offset in zip(stores, filled, first[:-1].tolist(), strict=True):
-        for slot in sorted(set(slots.tolist())):
-            if offset + slot not in finished:
-                episodes = [store.episode(int(number)) for number in np.flatnonzero(slots == slot)]
-                writer.commit(offset + slot, writer.write(offset + slot, episodes))
+        for slot in sorted(set(slots.tolist()) - {number - offset for number in finished}):
+            episodes = [store.episode(int(number)) for number in np.flatnonzero(slots == slot)]
+            writer.commit(offset + slot, writer.write(offset + slot, episodes))
 
 
 def _slots(episodes: EpisodeDataset) -> dict[int, list[int]]:

@@ -139,15 +139,19 @@ def bilinear(pictures: Tensor, picture: Tensor, pixels: Tensor) -> Tensor:
 
 
 def carried(frames: Tensor, places: Tensor) -> Tensor:
-    """Frames, uint8 (lanes, H, W, 3), moved: float32 (lanes, H, W, 4); of such as follow others see `model.shown`."""
+    """Frames, uint8 (lanes, H, W, 3), at places (lanes, H, W, 2): float32 (lanes, H, W, 4), for `Tokenizer.decode`.
+
+    Colours in [0, 1]; the last channel is 1 where the place is in view, and 0 elsewhere. Of frames that follow one
+    another `worldsim.model.shown` makes the same.
+    """
+    height, width = frames.shape[1:3]
     there = (places.abs() <= 1).all(-1, keepdim=True)
     picture = torch.arange(len(frames), device=frames.device)[:, None, None].expand(places.shape[:3])
-    return torch.cat([bilinear(frames, picture, pixels_of(places)) / 255, there.float()], -1)
+    return torch.cat([bilinear(frames, picture, pixels_of(places, height, width)) / 255, there.float()], -1)
 
 
-def pixels_of(places: Tensor) -> Tensor:
-    """Places (..., H, W, 2), see `pixel_places`, as columns and rows, 0 in the middle of the first."""
-    height, width = places.shape[-3:-1]
+def pixels_of(places: Tensor, height: int, width: int) -> Tensor:
+    """Places (..., 2) in pictures of that size, see `pixel_places`, as column and row, 0 in the middle of the first."""
     return ((places + 1) * places.new_tensor([width, height]) - 1) / 2
 
 

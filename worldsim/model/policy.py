@@ -18,13 +18,14 @@ _MU = 10.0
 
 
 class Segment(BaseModel):
-    """A stretch of the flat action vector: one categorical (one-hot), or numbers of a Box."""
+    """A stretch of the flat action vector: one categorical (one-hot), or numbers of a Box, whole ones or not."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["categorical", "box"]
     start: int
     size: int
+    whole: bool = False
 
 
 def bin_centres(device: torch.device | None = None) -> Tensor:
@@ -43,10 +44,11 @@ class ActionLayout:
         self.segments = segments
         high = torch.where(high.isfinite(), high, 1.0)
         low = torch.where(low.isfinite(), low, -1.0)
-        box = torch.zeros_like(low, dtype=torch.bool)
+        box, self.whole = torch.zeros_like(low, dtype=torch.bool), torch.zeros_like(low, dtype=torch.bool)
         for segment in segments:
-            if segment.kind == "box":
-                box[segment.start : segment.start + segment.size] = True
+            where = slice(segment.start, segment.start + segment.size)
+            box[where], self.whole[where] = segment.kind == "box", segment.whole
+        self.low, self.high = low, high
         self.centre = torch.where(box, (high + low) / 2, 0.0)
         self.half = torch.where(box, ((high - low) / 2).clamp_min(1e-6), 1.0)
 
@@ -58,6 +60,14 @@ class ActionLayout:
     def scale(self, flat: Tensor) -> Tensor:
         """Flat actions (..., action_dim) in the space's units to about [-1, 1]; one-hot parts stay as they are."""
         return (flat - self.centre.to(flat.device)) / self.half.to(flat.device)
+
+    def _in_units(self, scaled: Tensor) -> Tensor:
+        """The inverse of `scale`, in bounds however it is rounded, and whole where only whole numbers are."""
+        centre, half, low, high, whole = (
+            part.to(scaled.device) for part in (self.centre, self.half, self.low, self.high, self.whole)
+        )
+        flat = (scaled * half + centre).clamp(low, high)
+        return torch.where(whole, flat.round(), flat)
 
     def _parts(self, logits: Tensor) -> list[tuple[Segment, Tensor]]:
         """Each segment with its logits: (..., size) of a categorical, (..., size, BINS) of a Box."""
@@ -112,16 +122,12 @@ class ActionLayout:
             else:
                 choice = (cumulative <= uniform[..., where, None]).sum(-1).clamp_max(last)
                 out[..., where] = centres[choice]
-        return out * self.half.to(out.device) + self.centre.to(out.device)
+        return self._in_units(out)
 
-    def likeliest(self, logits: Tensor) -> Tensor:
-        """The likeliest flat actions (..., action_dim), in the space's units, of logits (..., self.logits)."""
-        parts = []
-        centres = bin_centres(logits.device)
-        for segment, part in self._parts(logits.float()):
-            best = part.argmax(-1)
-            parts.append(F.one_hot(best, segment.size).float() if segment.kind == "categorical" else centres[best])
-        return torch.cat(parts, -1) * self.half.to(logits.device) + self.centre.to(logits.device)
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The probability of every choice (..., self.logits); they add up to 1 for each part of the action."""
+        parts = [(segment, part.softmax(-1)) for segment, part in self._parts(logits.float())]
+        return torch.cat([part if segment.kind == "categorical" else part.flatten(-2) for segment, part in parts], -1)
 
     def entropy(self, logits: Tensor) -> Tensor:
         """Entropy (...) in nats of the actions that logits (..., self.logits) stand for, parts added up."""

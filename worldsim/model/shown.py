@@ -64,7 +64,7 @@ class Shown:
         `remember`.
         """
         lanes, height, width = places.shape[:3]
-        self.sources = self._moved(pixels_of(places))
+        self.sources = self._moved(pixels_of(places, height, width))
         # In view, and in view when it was drawn: what is looked up beside the last pixel of that may not have been.
         last = places.new_tensor([width - 0.5, height - 0.5])
         was_there = (self.sources[..., :2] >= -0.5) & (self.sources[..., :2] <= last)

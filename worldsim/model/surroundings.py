@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worldsim.model.motion import bilinear, pixel_places
+from worldsim.model.motion import bilinear, pixel_places, pixels_of
 
 PICTURES = 32
 _SAME, _NEAR, _STALE = math.radians(2), math.radians(8), 20  # angles between views; steps
@@ -85,7 +85,7 @@ class Surroundings:
             visible = (seen_along[..., 2] > 0) & (found.abs() < 1).all(-1) & (self.shown[lane] >= 0)
             newest, picture = torch.where(visible, self.shown[lane], -1).max(1)
             found = found.take_along_dim(picture[:, None, None], 1)[:, 0].clamp(-1, 1)
-            pixels = ((found + 1) * found.new_tensor([width, height]) - 1) / 2
+            pixels = pixels_of(found, height, width)
             colours = bilinear(self.frames.flatten(0, 1), lane * PICTURES + picture, pixels) / 255
             colours = F.pad(colours, (0, 1), value=1.0)
             moved[lane, row, column] = torch.where((newest >= 0)[:, None], colours, moved[lane, row, column])

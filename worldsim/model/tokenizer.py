@@ -126,10 +126,9 @@ class Tokenizer(nn.Module):
         """Latents (batch, h, w, C) to frames (batch, 16 h, 16 w, 3), float, about [0, 1], not clipped.
 
         moved (batch, 16 h, 16 w, 4): what was shown before, moved, see `worldsim.model.shown`; for a tokenizer that
-        carries. Each pixel then is what has moved
-        there or what is drawn anew, as the network decides: what stays in view need not go through the latents, which
-        would blur it a little in every frame. (As video codecs do; SAVP, arXiv 1804.01523, takes a mean, and frame
-        after frame means of what does not quite fit are a blur.)
+        carries. Each pixel then is what has moved there or what is drawn anew, as the network decides: what stays in
+        view need not go through the latents, which would blur it a little in every frame. (As video codecs do; SAVP,
+        arXiv 1804.01523, takes a mean, and frame after frame means of what does not quite fit are a blur.)
         """
         assert moved is None or self.config.carries, "this tokenizer does not carry"
         drawn, fits = self._draw(latents, moved)

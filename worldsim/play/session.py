@@ -169,7 +169,7 @@ class EnvSession(Session):
 
     def policy_action(self) -> Any:
         if self._policy is None:
-            from worldsim.agents.exploration import make_policy
+            from worldsim.agents import make_policy
 
             self._policy = make_policy("auto", self._env, np.random.default_rng(self.seed))
             self._policy.reset(self.frame, self._info)

@@ -1,0 +1,138 @@
+"""All that can be at the controls of an environment, by name: explorers, baselines, agents, planners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from worldsim.agents.blocks_explorer import BlocksExplorer, is_blocks_action_space
+from worldsim.agents.exploration import StickyRandomPolicy
+from worldsim.spec import space_to_json
+
+
+class Policy(Protocol):
+    """What recording asks of a policy. `act` must return an element of the environment's action space."""
+
+    def reset(self, obs: np.ndarray, info: dict[str, Any]) -> None: ...
+
+    def act(self, obs: np.ndarray, info: dict[str, Any]) -> Any: ...
+
+
+class GoalSeeker:
+    """Pushes the ball of worldsim/BallsGoalSim-v0 straight to the mark; reads the truth in `info`, not the picture."""
+
+    def __init__(self, space: spaces.Box) -> None:
+        self._space = space
+
+    def reset(self, obs: np.ndarray, info: dict[str, Any]) -> None:
+        """Nothing to remember."""
+
+    def act(self, obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        push = 6 * (info["mark"] - info["positions"][0]) - 1.5 * info["velocities"][0]
+        return np.clip(push, self._space.low, self._space.high).astype(np.float32)
+
+
+class OwnPolicy:
+    """What the player who was recorded would do next, by the World's own head, in a learned environment."""
+
+    def __init__(self, env: gym.Env) -> None:
+        self._env: Any = env.unwrapped
+
+    def reset(self, obs: np.ndarray, info: dict[str, Any]) -> None:
+        """Nothing to remember: the World does."""
+
+    def act(self, obs: np.ndarray, info: dict[str, Any]) -> Any:
+        return self._env.policy_action()
+
+
+def _is_blocks_sim(env: gym.Env) -> bool:
+    # A World learned from it has the same action space, but cannot say where the player is and what is in the way.
+    return is_blocks_action_space(env.action_space) and hasattr(env.unwrapped, "block_map")
+
+
+def _blocks(env: gym.Env, rng: np.random.Generator, rest: float = 0.0) -> Policy:
+    if not _is_blocks_sim(env):
+        raise ValueError(f"the policies 'blocks' and 'resting' are for worldsim/BlocksSim-v0, not for {env}")
+    return BlocksExplorer(rng, rest)
+
+
+def _random(env: gym.Env, rng: np.random.Generator) -> Policy:
+    return StickyRandomPolicy(env.action_space, rng)
+
+
+def _auto(env: gym.Env, rng: np.random.Generator) -> Policy:
+    return (_blocks if _is_blocks_sim(env) else _random)(env, rng)
+
+
+def _scripted(env: gym.Env, rng: np.random.Generator) -> Policy:
+    from worldsim.envs.balls_goal import BallsGoalSimEnv
+
+    if not isinstance(env.unwrapped, BallsGoalSimEnv):
+        raise ValueError(f"the policy 'scripted' is for worldsim/BallsGoalSim-v0, not for {env}")
+    assert isinstance(env.action_space, spaces.Box)
+    return GoalSeeker(env.action_space)
+
+
+def _own(env: gym.Env, rng: np.random.Generator) -> Policy:
+    if not hasattr(env.unwrapped, "policy_action"):
+        raise ValueError(f"the policy 'own' is that of a learned World, and {env} is none")
+    return OwnPolicy(env)
+
+
+POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
+    "auto": _auto,
+    "blocks": _blocks,
+    "resting": partial(_blocks, rest=2.0),
+    "random": _random,
+    "scripted": _scripted,
+    "own": _own,
+}
+
+
+def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Policy:
+    """The policy of that name for the environment: "random" for any, "blocks" for BlocksSim, "auto" picks one of them.
+
+    "resting" is "blocks" that also does nothing for seconds; a World learns from that to stay as it is. "scripted" is
+    for BallsGoalSim and goes straight to the mark; "own" is the policy of a learned World; "plan:WORLD" tries out
+    futures in a World, by name or path; the path of a file agent.safetensors is an agent of `worldsim agent train`.
+
+    All of the policy's randomness comes from `rng`. ValueError for an unknown name, or one that does not fit.
+    """
+    if name.endswith(".safetensors"):
+        return _trained(name, env, rng)
+    if name.startswith("plan:"):
+        return _planner(name.removeprefix("plan:"), env, rng)
+    if name not in POLICIES:
+        raise ValueError(
+            f"unknown policy {name!r}; there are {', '.join(sorted(POLICIES))}; plan:WORLD; files agent.safetensors"
+        )
+    return POLICIES[name](env, rng)
+
+
+def _trained(path: str, env: gym.Env, rng: np.random.Generator) -> Policy:
+    from worldsim.agents.actor_critic import ActorCritic, ActorPolicy
+
+    agent = ActorCritic.load(path)
+    _check_fit(f"the agent {path}", agent.config.size, agent.config.action, env)
+    return ActorPolicy(agent, rng)
+
+
+def _planner(world: str, env: gym.Env, rng: np.random.Generator) -> Policy:
+    import worldsim
+    from worldsim.agents.planner import Planner
+
+    loaded = worldsim.load(world)
+    _check_fit(f"the World {world}", loaded.spec.size, loaded.spec.action, env)
+    return Planner(loaded, rng)
+
+
+def _check_fit(what: str, size: tuple[int, int], action: dict[str, Any], env: gym.Env) -> None:
+    """ValueError unless the environment has frames of that size and that action space."""
+    here = (env.observation_space.shape or ())[:2], space_to_json(env.action_space)
+    if (size, action) != here:
+        raise ValueError(f"{what} is for frames of {size} and the actions {action}; {env} has {here[0]} and {here[1]}")
