@@ -77,7 +77,7 @@ class CrafterSimEnv(gym.Env[np.ndarray, Any]):
         number = {thing: index for index, thing in enumerate(world._objects) if thing is not None}
         chunks: defaultdict[Any, _Ordered] = defaultdict(_Ordered)
         for key, things in world._chunks.items():
-            chunks[key] = _Ordered.fromkeys(sorted(things, key=number.__getitem__))
+            chunks[key] = _Ordered((thing, None) for thing in sorted(things, key=number.__getitem__))
         world._chunks = chunks
         return self._frame.copy(), self._info()
 
