@@ -195,6 +195,30 @@ def test_a_world_that_carries_goes_on_from_the_very_frame_that_is_shown(carrying
             assert torch.equal(run.latents, world.tokenizer.encode(run.frames))
 
 
+@pytest.mark.parametrize("carries", [False, True])
+def test_it_goes_on_from_frames_that_it_is_shown(carries: bool, tiny_world_dir: Path, carrying_world_dir: Path) -> None:
+    world = worldsim.load(carrying_world_dir if carries else tiny_world_dir, device="cpu", dtype="float32")
+    frames = np.random.default_rng(0).integers(0, 256, (2, 2, 32, 48, 3)).astype(np.uint8)
+    actions = some_actions(world, 4)
+    run = world.start(2, context=frames[:, :1])
+    for action in actions[:3]:
+        run.step(np.stack([action, action]))
+    own = run.snapshot()
+    other = run.step(np.stack([actions[3], actions[3]])).frames
+    run.restore(own)
+    run.show(frames[:, 1])
+    assert torch.equal(run.frames, torch.from_numpy(frames[:, 1]))
+    result = run.step(np.stack([actions[3], actions[3]]))
+    assert not torch.equal(result.frames, other)
+    if carries:
+        moved = carried(torch.from_numpy(frames[:, 1]), result.places)
+        there = moved[..., 3] > 0
+        assert torch.equal(result.moved[there], moved[there])
+    for wrong in (frames[:1, 1], frames[:, 1].astype(np.int64)):
+        with pytest.raises(ValueError, match="frames must be uint8"):
+            run.show(wrong)
+
+
 def test_what_left_the_view_is_there_when_it_comes_back(
     carrying_world_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

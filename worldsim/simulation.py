@@ -270,6 +270,20 @@ class Simulation:
             memory.latents = tokenizer.encode(self.frames)  # it goes on from what is shown
         return StepResult(self.frames, memory.reward.clone(), memory.end > 0, latents, places, moved)
 
+    @torch.no_grad()
+    def show(self, frames: np.ndarray | Tensor) -> None:
+        """Go on from frames, uint8 (lanes, H, W, 3), in place of the present ones: the truth, say, after every step.
+
+        ValueError for another shape or dtype.
+        """
+        given = torch.as_tensor(frames)
+        if given.dtype != torch.uint8 or given.shape != self.frames.shape:
+            raise ValueError(f"frames must be uint8 {tuple(self.frames.shape)}, got {given.dtype} {tuple(given.shape)}")
+        self.frames = given.to(self.device, copy=True)
+        self._memory.latents = self.world.tokenizer.encode(self.frames)
+        if self._shown is not None:
+            self._shown.replace(self.frames)
+
     def policy_actions(self) -> Tensor:
         """What the World's own policy would do now: flat float32 (lanes, action_dim), drawn by the lanes' seeds."""
         shape = (self.world.spec.action_dim,)

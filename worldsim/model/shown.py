@@ -87,6 +87,12 @@ class Shown:
         if self.surroundings is not None:
             self.surroundings.remember(frames)
 
+    def replace(self, frames: Tensor) -> None:
+        """The present frames are others, uint8 (lanes, H, W, 3), all of which was drawn there."""
+        lanes, height, width = frames.shape[:3]
+        self.sources = _drawn_here(self.number, height, width)
+        self.frames[torch.arange(lanes, device=frames.device), self.number % FRAMES] = frames
+
     def _moved(self, pixels: Tensor) -> Tensor:
         """The sources of pixels (lanes, H, W, 2), column and row in the present frame.
 

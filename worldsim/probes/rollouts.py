@@ -49,12 +49,8 @@ def roll(world: World, truth: Stretch, tick: Callable[[int], Any]) -> Rollouts:
         next_idled += _frames(run, [idle_flat(world.spec, truth.taken(step - 1))], tick)
         run.restore(here)
         next_acted += _frames(run, [truth.taken(step)], tick)
-        # The next step starts from what was true, not from what the World has made of it.
-        corrected = run.snapshot()
-        corrected.memory.latents = _encode(world, truth.after(step))
-        corrected.frames = torch.from_numpy(truth.after(step)).to(world.device)
-        run.restore(corrected)
-        next_coded.append(_decode(world, corrected.memory.latents))
+        run.show(truth.after(step))  # the next step starts from what was true
+        next_coded.append(_decode(world, run.latents))
     return Rollouts(*(np.stack(part, 1) for part in (acted, idled, next_acted, next_idled, next_coded)))
 
 
