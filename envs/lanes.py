@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
-from PIL import Image, ImageOps
 
 import worldsim
+from worldsim.clip import fitted
 from worldsim.simulation import Simulation
 from worldsim.spec import WorldSpec, check_size
 
@@ -116,21 +116,6 @@ def _flat_actions(actions: Any, count: int, spec: WorldSpec) -> np.ndarray:
     return np.array([spec.flatten(action) for action in actions], np.float32).reshape(count, spec.action_dim)
 
 
-def image_as_context(image: str | Path | np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture as a context of one frame, uint8 (1, H, W, 3): cropped about its centre and scaled to `size` (H, W).
-
-    image: a file, or uint8 (height, width, 3) of any size. ValueError for an array of another kind,
-    FileNotFoundError for a missing file.
-    """
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"image must be a file or a uint8 array (height, width, 3), got {_describe(image)}")
-        picture = Image.fromarray(image)
-    else:
-        picture = Image.open(image).convert("RGB")
-    return np.array(ImageOps.fit(picture, (size[1], size[0])), np.uint8)[None]
-
-
 class Moments:
     """Random moments of a recording, for episodes to begin from.
 
@@ -192,7 +177,7 @@ class Lanes:
         self.size = check_size((size[0], size[1])) if size is not None else self.spec.size
         self.steps = steps
         self.output = output
-        self.default = Start(prompt, None if image is None else image_as_context(image, self.size))
+        self.default = Start(prompt, None if image is None else fitted(image, self.size)[None])
         self._moments = None if recording is None else Moments(recording, self.spec, self.size)
         self.observation_space = spaces.Box(0, 255, (*self.size, 3), np.uint8)
         self.closed = False

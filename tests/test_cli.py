@@ -20,7 +20,7 @@ import worldsim  # noqa: F401, registers the environments
 from worldsim.cli import main
 from worldsim.recipes import load_recipe
 
-COMMANDS = ["play", "record", "train", "eval", "bench", "worlds"]
+COMMANDS = ["play", "record", "train", "eval", "bench", "worlds", "generate", "extend", "replay"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

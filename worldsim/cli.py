@@ -6,23 +6,20 @@ Rooms are imported inside the functions, so that `worldsim train` needs no pygam
 from __future__ import annotations
 
 import errno
-import json
 import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 from tyro.conf import FlagCreatePairsOff
 from tyro.extras import SubcommandApp
 
-app = SubcommandApp()
-agent = SubcommandApp()
-agent.__doc__ = "Train agents, in Worlds or in environments, and see what they gain."
-app.command(agent, name="agent")
+from worldsim.cli_agent import agent
+from worldsim.cli_arguments import Device, json_object
+from worldsim.cli_studio import extend, generate, replay
 
-Device = Literal["auto", "cpu", "cuda"]
+app = SubcommandApp()
 
 
 @app.command
@@ -103,7 +100,7 @@ def record(
         env,
         frames,
         out,
-        env_kwargs=_json_object(env_kwargs, "--env-kwargs"),
+        env_kwargs=json_object(env_kwargs, "--env-kwargs"),
         policy=policy,
         seed=seed,
         episode_frames=episode_frames,
@@ -197,100 +194,9 @@ def bench(
     bench(world, frames=frames, device=device, out=out, against=against)
 
 
-@agent.command(name="train")
-def agent_train(
-    env: str | None = None,
-    /,
-    *,
-    world: str | None = None,
-    recording: Path | None = None,
-    real_steps: int | None = None,
-    rounds: int | None = None,
-    minutes: float | None = None,
-    horizon: int | None = None,
-    steps: int = 200_000,
-    lanes: int = 32,
-    env_kwargs: str | None = None,
-    seed: int = 0,
-    device: Device = "auto",
-    out: Path = Path("runs/agent"),
-) -> None:
-    """Train an agent by PPO in an environment or inside a World; the same command continues after a stop.
-
-    Example: `worldsim agent train worldsim/BallsGoalSim-v0`,
-    or `worldsim agent train --world runs/balls_goal/world --recording runs/balls_goal/frames`,
-    or `worldsim agent train --world balls_goal --real-steps 20000`, which also makes the World.
-
-    Args:
-        env: Id of an environment with image observations, or `module:id`.
-        world: Name or path of a World to learn in instead; with --real-steps the recipe of one.
-        recording: Frames at random moments of which the World's episodes begin; its start contexts unless given.
-        real_steps: Record so many steps, train the World on them and the agent in the World, in turns.
-        rounds: How many such turns; 3 unless given.
-        minutes: How long to train Worlds in all turns together; the recipe's own length unless given.
-        horizon: Steps after which an episode in the World is cut off; 32 unless given.
-        steps: Steps to learn from, all lanes together.
-        lanes: How many are stepped side by side.
-        env_kwargs: Arguments of the environment as a JSON object.
-        seed: Decides the agent's first weights, its episodes and its draws.
-        device: "auto" takes a CUDA device if there is one.
-        out: Directory for agent.safetensors and the checkpoint.
-    """
-    from worldsim.agents.ppo import PPOConfig
-
-    config = PPOConfig(steps=steps, seed=seed)
-    if horizon is not None and world is None:
-        raise ValueError("--horizon is of a World: an environment says itself when its episodes end")
-    if real_steps is not None:
-        from worldsim.agents.dreaming import dream
-
-        if world is None or any(given is not None for given in (env, recording, env_kwargs)):
-            raise ValueError("--real-steps goes with --world RECIPE alone: the World and its recording are made then")
-        dream(
-            world, out, real_steps=real_steps, rounds=rounds or 3, minutes=minutes, horizon=horizon or 32, lanes=lanes,
-            device=device, config=config,
-        )  # fmt: skip
-        return
-    if rounds is not None or minutes is not None:
-        raise ValueError("--rounds and --minutes are for a World that is made on the way: they go with --real-steps")
-    from worldsim.agents.training import train_agent
-
-    train_agent(
-        out, env_id=env, world=world, recording=recording, horizon=horizon or 32, lanes=lanes,
-        env_kwargs=_json_object(env_kwargs, "--env-kwargs"), device=device, config=config,
-    )  # fmt: skip
-
-
-@agent.command(name="eval")
-def agent_eval(
-    policy: str,
-    /,
-    *,
-    env: str,
-    env_kwargs: str | None = None,
-    episodes: int = 100,
-    seed: int = 9_000_000,
-    out: Path | None = None,
-) -> None:
-    """Let a policy play, and print what it gains: mean and interquartile mean with 95% intervals.
-
-    Example: `worldsim agent eval runs/agent/agent.safetensors --env worldsim/BallsGoalSim-v0 --out runs/agent/eval`
-
-    Args:
-        policy: A file that `worldsim agent train` wrote, or "random", "scripted" (of BallsGoalSim), "own" (a World's
-            own policy, in that World), or "plan:WORLD", which tries out futures in a World.
-        env: Id of the environment, real or learned, or `module:id`.
-        env_kwargs: Arguments of the environment as a JSON object, for example '{"world": "runs/balls_goal/world"}'.
-        episodes: How many episodes to play.
-        seed: Seed of the first; the others count up from it.
-        out: Directory for returns.json and a video of the first four.
-    """
-    from worldsim.agents.evaluation import evaluate
-
-    result = evaluate(
-        policy, env, env_kwargs=_json_object(env_kwargs, "--env-kwargs"), episodes=episodes, seed=seed, out=out
-    )
-    print(result.table())
+for command in (generate, extend, replay):
+    app.command(command)
+app.command(agent, name="agent")
 
 
 @app.command
@@ -310,18 +216,6 @@ def worlds() -> None:
         megabytes = sum(path.stat().st_size for path in directory.iterdir()) / 1e6
         height, width = spec.size
         print(f"{name:<12} {height}x{width}  {spec.fps} fps  {megabytes:.1f} MB  {spec.description}")
-
-
-def _json_object(text: str | None, option: str) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{option} is not JSON ({error}); write for example '{{\"size\": [64, 64]}}'") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{option} must be a JSON object such as '{{\"size\": [64, 64]}}', got {text}")
-    return value
 
 
 def _sentence(error: Exception) -> str:

@@ -87,6 +87,7 @@ class World:
                 f"{tuple(starts.frames.shape)} for {len(starts)}"
             )
         self.spec, self.tokenizer, self.dynamics, self.starts = spec, tokenizer, dynamics, starts
+        self.path: Path | None = None  # of the directory that it was loaded from
 
     @property
     def size(self) -> tuple[int, int]:
@@ -187,7 +188,8 @@ class World:
 
         seed: an int (lane i gets seed + i) or one int a lane. A lane starts from one of the World's start contexts,
         drawn by its seed; or from `prompt` (text, one for all or one a lane); or from `context`, uint8 frames
-        (T, H, W, 3) or (lanes, T, H, W, 3), with `actions`, the flat actions (T - 1, A) or (lanes, T - 1, A) between.
+        (T, H, W, 3) or (lanes, T, H, W, 3), with `actions`, the flat actions (T - 1, A) or (lanes, T - 1, A) between;
+        nan in those that are not known.
         size: (height, width) of the frames in pixels, multiples of 16 (default: that of the context, or native).
         steps: denoising steps a frame. ValueError for arguments that do not fit.
         """
@@ -251,7 +253,9 @@ def _load(path: Path, changed: int, device: torch.device, dtype: torch.dtype) ->
         starts = Starts(latents, actions, frames, file.start_captions)
     except KeyError as error:
         raise ValueError(f"{path / _WEIGHTS} lacks {error}: it holds no start contexts") from None
-    return World(file.spec, tokenizer, dynamics, starts).to(device, dtype)
+    world = World(file.spec, tokenizer, dynamics, starts).to(device, dtype)
+    world.path = path
+    return world
 
 
 def _check_weights(path: Path, part: str, module: nn.Module, weights: dict[str, Tensor]) -> None:

@@ -169,15 +169,20 @@ class Memory:
 def remember_context(
     dynamics: Dynamics, memory: Memory, latents: Tensor, actions: Tensor, gaussian: Tensor, context_noise: float
 ) -> None:
-    """Fill an empty memory with frames: latents, gaussian (lanes, T, h, w, C), scaled actions (lanes, T - 1, A)."""
+    """Fill an empty memory with frames: latents, gaussian (lanes, T, h, w, C), scaled actions (lanes, T - 1, A).
+
+    Actions that are not known are nan.
+    """
     lanes, time = latents.shape[:2]
     level = torch.full((lanes, time), context_noise, device=latents.device)
     actions = torch.cat([actions.new_zeros(lanes, 1, actions.shape[-1]), actions], 1).to(latents.dtype)
     later = (torch.arange(time, device=latents.device) > 0).expand(lanes, -1)
+    known = later & ~actions.isnan().any(-1)
     previous = torch.cat([torch.zeros_like(latents[:, :1]), latents[:, :-1]], 1)
     motion = seen_motion(dynamics, latents, torch.ones_like(later))
     prediction = dynamics(
-        mix(latents, gaussian, level), level, torch.zeros_like(level), actions, later, memory.text, previous, later,
+        mix(latents, gaussian, level), level, torch.zeros_like(level), actions.nan_to_num(), known, memory.text,
+        previous, later,
         motion=motion, cache=memory.cache, remember=time,
     )  # fmt: skip
     memory.latents, memory.previous = latents[:, -1].clone(), previous[:, -1].clone()

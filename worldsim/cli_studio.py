@@ -1,0 +1,139 @@
+"""The commands of the studio: clips from words, pictures and other clips."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from worldsim.cli_arguments import Device
+
+if TYPE_CHECKING:
+    from worldsim.clip import Clip
+
+
+def generate(
+    prompt: str | None = None,
+    /,
+    *,
+    world: str = "blocks",
+    image: Path | None = None,
+    seconds: float = 4.0,
+    size: tuple[int, int] | None = None,
+    variations: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1,
+    prompts: Path | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    device: Device = "auto",
+    out: Path = Path("clip.mp4"),
+) -> None:
+    """Make a clip from words, from a picture, or from one of the World's own starts; the World's own policy moves.
+
+    Example: `worldsim generate "a snowy plain at dusk" --seconds 5 -n 4`,
+    or `worldsim generate --image start.png --seconds 60 --out walk.mp4`
+
+    Args:
+        prompt: Words for the place to begin in.
+        world: Name or path of the World.
+        image: Picture to begin from, cropped and scaled to the size.
+        seconds: How long.
+        size: Height and width of a frame in pixels, multiples of 16.
+        variations: How many clips; they are numbered if there are several.
+        prompts: File of prompts, one a line; makes the clips of each.
+        seed: Of the first variation; the others count up from it.
+        steps: Denoising steps a frame (K); the World's own number unless given.
+        device: "auto" takes a CUDA device if there is one.
+        out: The file: .mp4, .gif, .webp, or a folder of PNG files. How it was made stands in a .json beside it.
+    """
+    from worldsim import studio
+    from worldsim.clip import check_path
+    from worldsim.world import load
+
+    check_path(out)
+    if prompts is not None and prompt is not None:
+        raise ValueError("give a prompt, or a file of prompts")
+    texts = [prompt] if prompts is None else _lines(prompts)
+    loaded, clips = load(world, device=device), []
+    for text in texts:
+        clips += studio.generate(
+            loaded, text, image=image, seconds=seconds, size=size, variations=variations, seed=seed,
+            num_inference_steps=steps, show=True,
+        )  # fmt: skip
+    _save(clips, out)
+
+
+def extend(
+    clip: Path,
+    /,
+    *,
+    after: float,
+    world: str = "blocks",
+    variations: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1,
+    seed: int = 0,
+    steps: int | None = None,
+    device: Device = "auto",
+    out: Path = Path("longer.mp4"),
+) -> None:
+    """Let a clip go on; its own frames stay as they are.
+
+    Example: `worldsim extend walk.mp4 --after 3 --out longer.mp4`
+
+    Args:
+        clip: The clip: .mp4, .gif, .webp, .npy or a folder of PNG files, with sides that are multiples of 16.
+        after: By how many seconds.
+        world: Name or path of the World.
+        variations: How many ways; the clips are numbered if there are several.
+        seed: Of the first variation; the others count up from it.
+        steps: Denoising steps a frame (K); the World's own number unless given.
+        device: "auto" takes a CUDA device if there is one.
+        out: The file: .mp4, .gif, .webp, or a folder of PNG files. How it was made stands in a .json beside it.
+    """
+    from worldsim import studio
+    from worldsim.clip import Clip, check_path
+    from worldsim.world import load
+
+    check_path(out)
+    begun = Clip.load(clip)
+    _save(
+        studio.extend(
+            load(world, device=device), begun, after=after, variations=variations, seed=seed, num_inference_steps=steps,
+            show=True,
+        ),
+        out,
+    )  # fmt: skip
+
+
+def replay(made: Path, /, *, out: Path = Path("again.mp4")) -> None:
+    """Make a clip again, by the .json that stands beside it.
+
+    Example: `worldsim replay clip.json --out again.mp4`
+
+    Args:
+        made: The .json file.
+        out: The file: .mp4, .gif, .webp, or a folder of PNG files.
+    """
+    from worldsim import studio
+    from worldsim.clip import check_path
+
+    check_path(out)
+    _save([studio.replay(made, show=True)], out)
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file that say something; ValueError if there is none."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"{path} holds no prompts: write one a line")
+    return lines
+
+
+def _save(clips: list[Clip], out: Path) -> None:
+    """Write the clips, numbered if there are several, enlarged as the player's videos are; says where they are."""
+    from worldsim.play.player import video_scale
+
+    for number, clip in enumerate(clips, 1):
+        path = out if len(clips) == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
+        path = clip.save(path, scale=1 if path.suffix in ("", ".png") else video_scale(clip.size))
+        print(f"{len(clip)} frames in {path}", file=sys.stderr)
