@@ -114,7 +114,7 @@ def replay(path: str | Path, world: World | None = None, show: bool = False) -> 
     path = Path(path)
     try:
         made = json.loads(path.read_text(encoding="utf-8"))
-        operation, asked = {"generate": generate, "extend": extend}[made["operation"]], dict(made["arguments"])
+        operation, asked = made["operation"], dict(made["arguments"])
         name, weights, dtype = made["world"], made["weights"], made["dtype"]
     except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} does not say how a clip was made ({error!r}): give the JSON beside one") from None
@@ -123,10 +123,10 @@ def replay(path: str | Path, world: World | None = None, show: bool = False) -> 
         raise ValueError(f"the World {name} has other weights now than when {path} was written")
     if asked.get("actions") is not None:
         asked["actions"] = np.array(asked["actions"], np.float32)
-    if made["operation"] == "extend":
-        return operation(world, Clip.load(asked.pop("clip")), show=show, **asked)[0]
+    if operation == "extend":
+        return extend(world, Clip.load(asked.pop("clip")), show=show, **asked)[0]
     asked["size"] = asked["size"] and tuple(asked["size"])
-    return operation(world, asked.pop("prompt"), show=show, **asked)[0]
+    return generate(world, asked.pop("prompt"), show=show, **asked)[0]
 
 
 def _frames(seconds: float, world: World) -> int:
