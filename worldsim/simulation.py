@@ -177,11 +177,11 @@ class Simulation:
         """Some lanes have not shown anything but their present frames."""
         if not self.world.tokenizer.config.carries:
             return
-        view = self.world.spec.field_of_view
+        view, overlay = self.world.spec.field_of_view, self.world.overlay
         if self._shown is None:
-            self._shown = Shown.empty(self.frames, view)
+            self._shown = Shown.empty(self.frames, view, overlay)
         else:
-            self._shown.put(lanes, Shown.empty(self.frames[lanes], view))
+            self._shown.put(lanes, Shown.empty(self.frames[lanes], view, overlay))
 
     def _stored_starts(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """The start contexts that the seeds draw: latents (lanes, T, h, w, C), flat actions, and the last frames."""

@@ -67,9 +67,19 @@ class Starts:
 
 
 class World:
-    """Tokenizer, dynamics and start contexts with the spec that says what they are for."""
+    """Tokenizer, dynamics and start contexts with the spec that says what they are for.
 
-    def __init__(self, spec: WorldSpec, tokenizer: Tokenizer, dynamics: Dynamics, starts: Starts) -> None:
+    overlay: bool (H, W), pixels that stay on the screen wherever the camera turns, see `worldsim.model.shown`.
+    """
+
+    def __init__(
+        self,
+        spec: WorldSpec,
+        tokenizer: Tokenizer,
+        dynamics: Dynamics,
+        starts: Starts,
+        overlay: Tensor | None = None,
+    ) -> None:
         config = dynamics.config
         if config.action_dim != spec.action_dim or config.policy_logits != spec.layout.logits:
             raise ValueError(
@@ -87,6 +97,9 @@ class World:
                 f"{tuple(starts.frames.shape)} for {len(starts)}"
             )
         self.spec, self.tokenizer, self.dynamics, self.starts = spec, tokenizer, dynamics, starts
+        if overlay is not None and (overlay.shape != spec.size or overlay.dtype != torch.bool):
+            raise ValueError(f"the overlay must be bool {spec.size}, it is {overlay.dtype} {tuple(overlay.shape)}")
+        self.overlay = overlay
         self.path: Path | None = None  # of the directory that it was loaded from
 
     @property
@@ -152,6 +165,8 @@ class World:
             "starts.actions": self.starts.actions.float(),
             "starts.frames": self.starts.frames,
         }
+        if self.overlay is not None:
+            tensors["overlay"] = self.overlay
         save_tensors(path / _WEIGHTS, tensors)
         file = WorldFile(
             format=FORMAT, spec=self.spec, tokenizer=self.tokenizer.config, dynamics=self.dynamics.config,
@@ -171,6 +186,7 @@ class World:
         self.starts = Starts(
             starts.latents.to(device, dtype), starts.actions.to(device), starts.frames.to(device), starts.captions
         )
+        self.overlay = None if self.overlay is None else self.overlay.to(device)
         return self
 
     def start(
@@ -253,7 +269,7 @@ def _load(path: Path, changed: int, device: torch.device, dtype: torch.dtype) ->
         starts = Starts(latents, actions, frames, file.start_captions)
     except KeyError as error:
         raise ValueError(f"{path / _WEIGHTS} lacks {error}: it holds no start contexts") from None
-    world = World(file.spec, tokenizer, dynamics, starts).to(device, dtype)
+    world = World(file.spec, tokenizer, dynamics, starts, tensors.get("overlay")).to(device, dtype)
     world.path = path
     return world
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from worldsim.model.motion import carried, places_before
 from worldsim.model.shown import FRAMES, Shown
+from worldsim.model.surroundings import Surroundings
 
 HEIGHT, WIDTH = 32, 48
 
@@ -103,3 +104,35 @@ def test_a_lane_begins_anew_alone() -> None:
     both = shown.carried(way.expand(2, -1, -1, -1))
     assert torch.equal(both[1], Shown.empty(fresh).carried(way)[0])
     assert not torch.equal(both[0], both[1])
+
+
+def test_an_overlay_stays_and_what_it_hides_moves_on_behind_it() -> None:
+    overlay = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    overlay[10:20, 20:24] = True
+    frame = noise()
+    frame[:, overlay] = 200
+    shown = Shown.empty(frame, overlay=overlay)
+    moved = shown.carried(shift(2.0))
+    known = moved[..., 3] > 0
+    assert (moved[:, overlay, :3] * 255 == 200).all()
+    assert (moved[:, overlay, 3] == 1).all()
+    assert not known[:, 10:20, 18:20].any(), "what had been behind it is not known, and it is not drawn along"
+    assert torch.equal(as_frames(moved)[:, 10:20, 24:30], frame[:, 10:20, 26:32])
+    # What passes behind it comes out on the other side.
+    there = as_frames(moved)
+    there[~known] = 128
+    shown.remember(there, moved)
+    there = lead(shown, [shift(2.0)] * 4)
+    assert (there[:, overlay] == 200).all()
+    assert torch.equal(there[:, 10:20, 14:18], frame[:, 10:20, 24:28])
+    assert (there[:, 10:20, 10:14] == 128).all()
+
+
+def test_pictures_of_other_directions_do_not_show_what_lies_over_them() -> None:
+    overlay = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    overlay[:, WIDTH // 2 :] = True
+    surroundings = Surroundings.empty(noise(), 70.0)
+    unknown = torch.zeros(1, HEIGHT, WIDTH, 4)
+    filled = surroundings.filled(unknown, shift(0.0), overlay)
+    assert (filled[:, 1:-1, 1 : WIDTH // 2 - 1, 3] == 1).all()
+    assert (filled[:, :, WIDTH // 2 :, 3] == 0).all()

@@ -3,7 +3,8 @@
 A pixel that stays in view for fifty frames is not looked up in the frame before each time, which would blur it fifty
 times: every pixel remembers in which frame it was drawn, and where, and only these places are moved (as the texture
 coordinates of graphics are). What was not in view in the frame before is looked up in pictures of other directions, if
-the World is seen through a camera.
+the World is seen through a camera. What stays on the screen wherever the camera turns, a crosshair or a hand, lies over
+that and is not moved; what it hides moves on behind it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.model.motion import bilinear, pixels_of
 from worldsim.model.surroundings import Surroundings
 
 FRAMES = 60  # that are kept: what was drawn longer ago is looked up anew in the present frame
+_UNKNOWN = -float(FRAMES)  # the number of the frame where a pixel was drawn that was not in any
 _EVENLY = 0.7548776662466927, 0.5698402909980532  # multiples of both cover a square evenly (Roberts 2018)
 _APART = 2.5  # pixels between the places of neighbours from which on they were not neighbours where they were drawn
 
@@ -29,25 +32,31 @@ class Shown:
     frames: Tensor  # uint8 (lanes, FRAMES, H, W, 3): frame number n stands in place n % FRAMES
     sources: Tensor  # float32 (lanes, H, W, 3): column, row and number of the frame where each pixel was drawn
     number: Tensor  # int64 (lanes,): of the present frame
+    overlay: Tensor  # bool (H, W), of all lanes: what lies over the picture and is not moved
     surroundings: Surroundings | None
 
     @classmethod
-    def empty(cls, frames: Tensor, field_of_view: float | None = None) -> Shown:
+    def empty(cls, frames: Tensor, field_of_view: float | None = None, overlay: Tensor | None = None) -> Shown:
         """For lanes that show frames, uint8 (lanes, H, W, 3), and have not shown anything before.
 
-        field_of_view: degrees of the height, of a camera that turns.
+        field_of_view: degrees of the height, of a camera that turns. overlay: bool (H', W'), see the module, of any
+        size: it is scaled to that of the frames.
         """
         lanes, height, width = frames.shape[:3]
-        kept = frames.new_zeros(lanes, FRAMES, height, width, 3)
-        kept[:, 0] = frames
-        number = torch.zeros(lanes, dtype=torch.int64, device=frames.device)
+        over = torch.zeros(height, width, dtype=torch.bool, device=frames.device)
+        if overlay is not None:
+            over = F.interpolate(overlay[None, None].float(), (height, width), mode="nearest")[0, 0].to(over) > 0
         surroundings = None if field_of_view is None else Surroundings.empty(frames, field_of_view)
-        return cls(kept, _drawn_here(number, height, width), number, surroundings)
+        number = torch.zeros(lanes, dtype=torch.int64, device=frames.device)
+        kept = frames.new_zeros(lanes, FRAMES, height, width, 3)
+        shown = cls(kept, torch.zeros(*frames.shape, device=frames.device), number, over, surroundings)
+        shown.replace(frames)
+        return shown
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Shown:
-        """The same with `function` applied to every tensor."""
+        """The same with `function` applied to every tensor that has lanes."""
         surroundings = self.surroundings and self.surroundings.map(function)
-        return Shown(function(self.frames), function(self.sources), function(self.number), surroundings)
+        return Shown(function(self.frames), function(self.sources), function(self.number), self.overlay, surroundings)
 
     def put(self, lanes: list[int], other: Shown) -> None:
         """Replace some lanes by those of others."""
@@ -68,30 +77,38 @@ class Shown:
         # In view, and in view when it was drawn: what is looked up beside the last pixel of that may not have been.
         last = places.new_tensor([width - 0.5, height - 0.5])
         was_there = (self.sources[..., :2] >= -0.5) & (self.sources[..., :2] <= last)
-        there = ((places.abs() <= 1) & was_there).all(-1, keepdim=True)
-        lane = torch.arange(lanes, device=places.device)[:, None, None]
-        picture = lane * FRAMES + self.sources[..., 2].long() % FRAMES
-        colours = bilinear(self.frames.flatten(0, 1), picture, self.sources)
-        moved = torch.cat([colours / 255, there.float()], -1)
-        self.sources[..., 2].masked_fill_(~there[..., 0], -FRAMES)  # drawn nowhere
-        return moved if self.surroundings is None else self.surroundings.filled(moved, places)
+        there = ((places.abs() <= 1) & was_there & (self.sources[..., 2:] >= 0)).all(-1, keepdim=True)
+        lane = torch.arange(lanes, device=places.device)
+        picture = lane[:, None, None] * FRAMES + self.sources[..., 2].long() % FRAMES
+        colours = bilinear(self.frames.flatten(0, 1), picture, self.sources) / 255
+        self.sources[..., 2].masked_fill_(~there[..., 0], _UNKNOWN)
+        over = self.overlay[..., None]
+        colours = torch.where(over, self.frames[lane, self.number % FRAMES] / 255, colours)
+        moved = torch.cat([colours, (there | over).float()], -1)
+        return moved if self.surroundings is None else self.surroundings.filled(moved, places, self.overlay)
 
     def remember(self, frames: Tensor, moved: Tensor) -> None:
         """What is shown now, uint8 (lanes, H, W, 3), and what was `carried` there: what is the same was kept."""
         self.number = self.number + 1
-        lanes, height, width = frames.shape[:3]
-        kept = (frames == (255 * moved[..., :3]).round().to(torch.uint8)).all(-1, keepdim=True)
-        kept &= self.sources[..., 2:] > (self.number - FRAMES)[:, None, None, None]
-        self.sources = torch.where(kept, self.sources, _drawn_here(self.number, height, width))
-        self.frames[torch.arange(lanes, device=frames.device), self.number % FRAMES] = frames
+        same = (frames == (255 * moved[..., :3]).round().to(torch.uint8)).all(-1, keepdim=True)
+        recent = self.sources[..., 2:] > (self.number - FRAMES)[:, None, None, None]
+        self._put(frames, kept=(same | self.overlay[..., None]) & recent)
         if self.surroundings is not None:
             self.surroundings.remember(frames)
 
     def replace(self, frames: Tensor) -> None:
         """The present frames are others, uint8 (lanes, H, W, 3), all of which was drawn there."""
+        self._put(frames, kept=torch.zeros_like(self.sources[..., :1], dtype=torch.bool))
+
+    def _put(self, frames: Tensor, kept: Tensor) -> None:
+        """Frames in the place of the present ones; all but what is kept, bool (lanes, H, W, 1), was drawn in them."""
         lanes, height, width = frames.shape[:3]
-        self.sources = _drawn_here(self.number, height, width)
         self.frames[torch.arange(lanes, device=frames.device), self.number % FRAMES] = frames
+        row = torch.arange(height, device=frames.device).float()[:, None].expand(height, width)
+        column = torch.arange(width, device=frames.device).float().expand(height, width)
+        here = torch.stack([column, row, torch.zeros_like(row)], -1).repeat(lanes, 1, 1, 1)
+        here[..., 2] = torch.where(self.overlay, _UNKNOWN, self.number[:, None, None].float())
+        self.sources = torch.where(kept, self.sources, here)
 
     def _moved(self, pixels: Tensor) -> Tensor:
         """The sources of pixels (lanes, H, W, 2), column and row in the present frame.
@@ -121,12 +138,3 @@ class Shown:
         beside = at(*nearest.unbind(-1))
         beside[..., :2] += pixels - nearest
         return torch.where(apart.all(-1, keepdim=True), between, beside)
-
-
-def _drawn_here(number: Tensor, height: int, width: int) -> Tensor:
-    """The sources of frames (lanes,) all of which was just drawn, (lanes, height, width, 3)."""
-    row = torch.arange(height, device=number.device).float()[:, None].expand(height, width)
-    column = torch.arange(width, device=number.device).float().expand(height, width)
-    here = torch.stack([column, row, torch.zeros_like(row)], -1).repeat(len(number), 1, 1, 1)
-    here[..., 2] = number[:, None, None].float()
-    return here

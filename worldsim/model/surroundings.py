@@ -68,10 +68,11 @@ class Surroundings:
             if isinstance(value, Tensor):
                 value[lanes] = getattr(other, name)
 
-    def filled(self, moved: Tensor, places: Tensor) -> Tensor:
+    def filled(self, moved: Tensor, places: Tensor, overlay: Tensor | None = None) -> Tensor:
         """Moved frames (lanes, H, W, 4), see `worldsim.model.shown`, and what they know nothing of from other pictures.
 
-        The camera turns as the places (lanes, H, W, 2) say: to be called once a step, before `remember`.
+        The camera turns as the places (lanes, H, W, 2) say: to be called once a step, before `remember`. overlay, bool
+        (H, W): the pixels of all pictures that do not show what lies in their direction.
         """
         self.turn = _product(self.turn, self._rotation(places))
         moved = moved.clone()
@@ -83,6 +84,9 @@ class Surroundings:
             seen_along = (there[lane] * rays[row, column, None, None]).sum(-1)  # (pixels, PICTURES, 3)
             found = self._places(seen_along, width / height)
             visible = (seen_along[..., 2] > 0) & (found.abs() < 1).all(-1) & (self.shown[lane] >= 0)
+            if overlay is not None:
+                across, down = pixels_of(found, height, width).round().long().unbind(-1)
+                visible &= ~overlay[down.clamp(0, height - 1), across.clamp(0, width - 1)]
             newest, picture = torch.where(visible, self.shown[lane], -1).max(1)
             found = found.take_along_dim(picture[:, None, None], 1)[:, 0].clamp(-1, 1)
             pixels = pixels_of(found, height, width)
@@ -105,6 +109,15 @@ class Surroundings:
         self.frames[lanes, slot], self.turns[lanes, slot] = frames[lanes], self.turn[lanes]
         self.shown[lanes, slot] = self.step[lanes]
         self.anchors[lanes[~same], slot[~same]] = self.turn[lanes[~same]]
+
+    def turned(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Places (lanes, H, W, 2) if all of the flow were the camera's turn, and its angle in degrees (lanes,)."""
+        height, width = places.shape[1:3]
+        rotation = self._rotation(places)
+        rays = self._rays(pixel_places(height, width, places.device))
+        along = (rotation[:, None, None] * rays[..., None, :]).sum(-1)
+        cosine = (rotation.diagonal(dim1=1, dim2=2).sum(-1) - 1) / 2
+        return self._places(along, width / height), torch.rad2deg(cosine.clamp(-1, 1).arccos())
 
     def _rays(self, places: Tensor) -> Tensor:
         """Directions (..., 3), right, down and ahead, of places (..., 2), of a whole picture (height, width, 2)."""

@@ -29,8 +29,9 @@ _PIXELS = PATCH * PATCH * 3
 # detailed stays so for longer than it stays where it was.
 _ERROR_FADE, _PATCHES_FADE = 0.25, 1.0
 _FIT_WEIGHT = 0.01  # of the loss of whether what has moved fits
-# So much farther from the truth may be what has moved, and be kept: what is drawn anew fades to a mean.
-_MARGIN, _FACTOR = 0.03, 1.5
+# So much farther from the truth may be what has moved, and be kept, as what is drawn anew fades to a mean; but not more
+# than this: a block that is gone is gone, however faintly it was drawn.
+_MARGIN, _FACTOR, _MOST = 0.03, 1.5, 0.2
 
 
 class TokenizerConfig(BaseModel):
@@ -262,7 +263,7 @@ def _nearer(moved: Tensor, drawn: Tensor, truth: Tensor) -> Tensor:
         near = F.avg_pool2d(error, 3, 1, 1)
         return rearrange((near.abs() + far.abs()).mean(1, keepdim=True), "b c h w -> b h w c")
 
-    return (away(moved) < _FACTOR * away(drawn) + _MARGIN).float()
+    return (away(moved) < (_FACTOR * away(drawn) + _MARGIN).clamp_max(_MOST)).float()
 
 
 def _coarse(pictures: Tensor) -> Tensor:

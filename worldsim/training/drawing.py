@@ -76,7 +76,7 @@ def _go_on(world: World, store: FrameStore, first: np.ndarray, steps: int, seed:
     run = world.start(len(first), seed, context=shown.swapaxes(0, 1), actions=actions[: context - 1].swapaxes(0, 1))
     after = rows[context - 1 :]
     latents, moved, true_moved = [], [], []
-    true = Shown.empty(run.frames, world.spec.field_of_view)  # as if it had shown the truth
+    true = Shown.empty(run.frames, world.spec.field_of_view, world.overlay)  # as if it had shown the truth
     for taken, before in zip(actions[context - 1 :], after, strict=False):
         result = run.step(taken)
         latents.append(result.latents.half().cpu())

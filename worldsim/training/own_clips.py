@@ -16,14 +16,14 @@ from worldsim.model.tokenizer import Tokenizer
 
 def going_on(
     batches: Iterator[Batch], made: Tensor, places: Tensor, dynamics: Dynamics, tokenizer: Tokenizer,
-    field_of_view: float | None = None,
+    field_of_view: float | None = None, overlay: Tensor | None = None,
 ) -> Iterator[Batch]:  # fmt: skip
     """The same batches, for clips that go on from what the model made: that is drawn and seen as a World does.
 
     made (own, time, h, w, C), places (own, H, W, 2): what the loss keeps of those clips, the first of each batch. If
     the tokenizer carries, the newest of what was made is drawn and encoded again. Batches get "seen", the optical flow
     of the clips as they are shown, and lose "before", uint8 (own, H, W, 3): the frame that the newest follows.
-    field_of_view: of a World that remembers its surroundings.
+    field_of_view, overlay: of the World that is to be stepped.
     """
     own = len(made)
     led = torch.zeros(0)
@@ -34,7 +34,7 @@ def going_on(
         was_led, led = led, motion
         if tokenizer.config.carries:
             if shown is None:
-                shown = Shown.empty(before, field_of_view)
+                shown = Shown.empty(before, field_of_view, overlay)
             elif goes_on.any():
                 with torch.no_grad():
                     moved = shown.carried(places)
@@ -42,7 +42,7 @@ def going_on(
                     made[:, -1] = torch.where(wide, tokenizer.encode(drawn), made[:, -1])
                 shown.remember(drawn, moved)
             begin = (~goes_on).nonzero()[:, 0].tolist()
-            shown.put(begin, Shown.empty(before[begin], field_of_view))
+            shown.put(begin, Shown.empty(before[begin], field_of_view, overlay))
         if goes_on.any() and dynamics.config.sees_motion:
             newest = flow_between(dynamics, made[:, -2], made[:, -1], goes_on)
             # All of it is a frame later now; how the last frame comes about is not seen, but asked for.

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.data.batches import Batch, ahead, clip_batches, encode_store, frame_batches, moved_batches, twice
 from worldsim.data.episodes import env_facts
+from worldsim.data.overlay import overlay_of
 from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
 from worldsim.files import clear_leftovers, free_space_or_error, replacing, write_atomically
@@ -96,7 +97,8 @@ def train(
     tokenizer = _train_tokenizer(recipe, store, out, target, train_part, base)
     latents = _encode(tokenizer, store, out, target, show)
     starts = _starts(recipe, held, tokenizer, target)
-    world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, out, target, train_part, base)
+    overlay = None if recipe.field_of_view is None else overlay_of(store, recipe.field_of_view)
+    world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, overlay, out, target, train_part, base)
     if recipe.decoder_phases:
         _train_decoder(recipe, store, world, step, out, target, train_part, show)
     print(f"The World is in {world}", file=sys.stderr)
@@ -278,8 +280,8 @@ def _forcing(recipe: Recipe, phase: Phase) -> ForcingConfig:
 
 
 def _train_dynamics(
-    recipe: Recipe, store: FrameStore, latents: np.ndarray, tokenizer: Tokenizer, starts: Starts, out: Path,
-    device: torch.device, train_part: TrainPart, base: World | None,
+    recipe: Recipe, store: FrameStore, latents: np.ndarray, tokenizer: Tokenizer, starts: Starts,
+    overlay: Tensor | None, out: Path, device: torch.device, train_part: TrainPart, base: World | None,
 ) -> tuple[Path, int]:  # fmt: skip
     """The World's path, and how many steps its dynamics was trained for."""
     spec = WorldSpec(
@@ -306,7 +308,7 @@ def _train_dynamics(
         copy = Dynamics(config)
         copy.load_state_dict({key: value.detach().cpu() for key, value in average.items()})
         trained = spec.model_copy(update={"shortcut": mix.shortcut > 0})
-        World(trained, tokenizer, copy, starts).save(out / "world")
+        World(trained, tokenizer, copy, starts, overlay).save(out / "world")
 
     def loss(phase: Phase) -> Loss:
         nonlocal mix, made, places
@@ -323,7 +325,9 @@ def _train_dynamics(
         ))  # fmt: skip
         if mix.copies == 2:
             clips = twice(clips)
-        return going_on(clips, made, places, dynamics, tokenizer, spec.field_of_view) if len(made) else clips
+        if not len(made):
+            return clips
+        return going_on(clips, made, places, dynamics, tokenizer, spec.field_of_view, overlay)
 
     training = train_part(dynamics, name="dynamics", on_checkpoint=save_world)
     training.run(recipe.dynamics_phases, loss, batches)
