@@ -136,3 +136,30 @@ def test_pictures_of_other_directions_do_not_show_what_lies_over_them() -> None:
     filled = surroundings.filled(unknown, shift(0.0), overlay)
     assert (filled[:, 1:-1, 1 : WIDTH // 2 - 1, 3] == 1).all()
     assert (filled[:, :, WIDTH // 2 :, 3] == 0).all()
+
+
+@pytest.mark.parametrize("speed", [0.3, -0.7])
+def test_nothing_takes_colours_from_the_overlay(speed: float) -> None:
+    overlay = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    overlay[10:20, 20:30] = True
+    frame = torch.zeros(1, HEIGHT, WIDTH, 3, dtype=torch.uint8)
+    frame[:, overlay] = 255
+    shown = Shown.empty(frame, overlay=overlay)
+    for _ in range(20):
+        moved = shown.carried(shift(speed))
+        there = torch.where(moved[..., 3:] > 0, as_frames(moved), 0)
+        assert (there[:, ~overlay] <= 3).all()
+        assert (there[:, overlay] == 255).all()
+        shown.remember(there, moved)
+
+
+def test_frames_that_replace_what_was_made_are_what_comes_back_into_view() -> None:
+    made, true = noise(), noise(2)[1:]
+    shown = Shown.empty(noise(3)[2:], 70.0)
+    still = shift(0.0)
+    shown.remember(made, shown.carried(still))
+    shown.replace(true)
+    assert torch.equal(as_frames(shown.carried(still)), true)
+    assert shown.surroundings is not None
+    kept = shown.surroundings.frames[0, shown.surroundings.shown[0] >= 0]
+    assert [torch.equal(picture, true[0]) for picture in kept] == [True]

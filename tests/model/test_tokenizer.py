@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from worldsim.model.discriminator import Discriminator
-from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer, TokenizerConfig, blurred
+from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer, TokenizerConfig, _nearer, blurred
 
 SMALL = TokenizerConfig(latent_channels=24, channels=32, layers=1, fine_channels=16, fine_layers=1, head_dim=16)
 
@@ -267,3 +267,20 @@ def test_of_what_has_come_into_view_a_discriminator_judges_the_texture_and_the_t
     assert error(plain, texture) < own + 0.0005, "any texture will do where nothing was known"
     assert error(plain, everywhere) > own + 0.002
     assert error(plain, brighter) > own + 0.002
+
+
+@pytest.mark.parametrize(
+    ("moved", "drawn", "kept"),
+    [
+        (0.02, 0.0, True),  # hardly off, where what is drawn is right
+        (0.08, 0.06, True),  # a little farther from the truth: what is drawn fades to a mean
+        (0.2, 0.02, False),
+        (0.35, 0.3, False),  # a block that is gone, and was drawn faintly
+        (0.3, 0.4, True),  # what is drawn is worse
+    ],
+)
+def test_what_has_moved_is_kept_where_it_is_nearly_as_near(moved: float, drawn: float, kept: bool) -> None:
+    truth = torch.full((1, 16, 16, 3), 0.5)
+    # Each counts twice, near and far.
+    off = [truth + amount / 2 for amount in (moved, drawn)]
+    assert (_nearer(*off, truth) == float(kept)).all()

@@ -21,6 +21,7 @@ from worldsim.model.surroundings import Surroundings
 
 FRAMES = 60  # that are kept: what was drawn longer ago is looked up anew in the present frame
 _UNKNOWN = -float(FRAMES)  # the number of the frame where a pixel was drawn that was not in any
+_HARDLY = 0.01  # so little of a colour may come from the overlay
 _EVENLY = 0.7548776662466927, 0.5698402909980532  # multiples of both cover a square evenly (Roberts 2018)
 _APART = 2.5  # pixels between the places of neighbours from which on they were not neighbours where they were drawn
 
@@ -32,7 +33,7 @@ class Shown:
     frames: Tensor  # uint8 (lanes, FRAMES, H, W, 3): frame number n stands in place n % FRAMES
     sources: Tensor  # float32 (lanes, H, W, 3): column, row and number of the frame where each pixel was drawn
     number: Tensor  # int64 (lanes,): of the present frame
-    overlay: Tensor  # bool (H, W), of all lanes: what lies over the picture and is not moved
+    overlay: Tensor | None  # bool (H, W), of all lanes: what lies over the picture and is not moved
     surroundings: Surroundings | None
 
     @classmethod
@@ -43,14 +44,13 @@ class Shown:
         size: it is scaled to that of the frames.
         """
         lanes, height, width = frames.shape[:3]
-        over = torch.zeros(height, width, dtype=torch.bool, device=frames.device)
         if overlay is not None:
-            over = F.interpolate(overlay[None, None].float(), (height, width), mode="nearest")[0, 0].to(over) > 0
+            overlay = F.interpolate(overlay[None, None].float(), (height, width))[0, 0].to(frames.device) > 0
         surroundings = None if field_of_view is None else Surroundings.empty(frames, field_of_view)
         number = torch.zeros(lanes, dtype=torch.int64, device=frames.device)
         kept = frames.new_zeros(lanes, FRAMES, height, width, 3)
-        shown = cls(kept, torch.zeros(*frames.shape, device=frames.device), number, over, surroundings)
-        shown.replace(frames)
+        shown = cls(kept, torch.zeros(*frames.shape, device=frames.device), number, overlay, surroundings)
+        shown._put(frames, torch.zeros(lanes, height, width, 1, dtype=torch.bool, device=frames.device))
         return shown
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Shown:
@@ -78,13 +78,18 @@ class Shown:
         last = places.new_tensor([width - 0.5, height - 0.5])
         was_there = (self.sources[..., :2] >= -0.5) & (self.sources[..., :2] <= last)
         there = ((places.abs() <= 1) & was_there & (self.sources[..., 2:] >= 0)).all(-1, keepdim=True)
+        if self.overlay is not None:  # nor may any of it come from what lay over the picture there
+            first = torch.zeros(places.shape[:3], dtype=torch.int64, device=places.device)
+            there &= bilinear(self.overlay[None, ..., None].float(), first, self.sources) < _HARDLY
         lane = torch.arange(lanes, device=places.device)
         picture = lane[:, None, None] * FRAMES + self.sources[..., 2].long() % FRAMES
         colours = bilinear(self.frames.flatten(0, 1), picture, self.sources) / 255
         self.sources[..., 2].masked_fill_(~there[..., 0], _UNKNOWN)
-        over = self.overlay[..., None]
-        colours = torch.where(over, self.frames[lane, self.number % FRAMES] / 255, colours)
-        moved = torch.cat([colours, (there | over).float()], -1)
+        if self.overlay is not None:
+            over = self.overlay[..., None]
+            colours = torch.where(over, self.frames[lane, self.number % FRAMES] / 255, colours)
+            there = there | over
+        moved = torch.cat([colours, there.float()], -1)
         return moved if self.surroundings is None else self.surroundings.filled(moved, places, self.overlay)
 
     def remember(self, frames: Tensor, moved: Tensor) -> None:
@@ -92,13 +97,16 @@ class Shown:
         self.number = self.number + 1
         same = (frames == (255 * moved[..., :3]).round().to(torch.uint8)).all(-1, keepdim=True)
         recent = self.sources[..., 2:] > (self.number - FRAMES)[:, None, None, None]
-        self._put(frames, kept=(same | self.overlay[..., None]) & recent)
+        kept = same if self.overlay is None else same | self.overlay[..., None]
+        self._put(frames, kept & recent)
         if self.surroundings is not None:
             self.surroundings.remember(frames)
 
     def replace(self, frames: Tensor) -> None:
         """The present frames are others, uint8 (lanes, H, W, 3), all of which was drawn there."""
-        self._put(frames, kept=torch.zeros_like(self.sources[..., :1], dtype=torch.bool))
+        self._put(frames, torch.zeros_like(self.sources[..., :1], dtype=torch.bool))
+        if self.surroundings is not None:
+            self.surroundings.replace(frames)
 
     def _put(self, frames: Tensor, kept: Tensor) -> None:
         """Frames in the place of the present ones; all but what is kept, bool (lanes, H, W, 1), was drawn in them."""
@@ -107,7 +115,9 @@ class Shown:
         row = torch.arange(height, device=frames.device).float()[:, None].expand(height, width)
         column = torch.arange(width, device=frames.device).float().expand(height, width)
         here = torch.stack([column, row, torch.zeros_like(row)], -1).repeat(lanes, 1, 1, 1)
-        here[..., 2] = torch.where(self.overlay, _UNKNOWN, self.number[:, None, None].float())
+        here[..., 2] = self.number[:, None, None].float()
+        if self.overlay is not None:
+            here[..., 2].masked_fill_(self.overlay, _UNKNOWN)
         self.sources = torch.where(kept, self.sources, here)
 
     def _moved(self, pixels: Tensor) -> Tensor:

@@ -76,6 +76,8 @@ class Surroundings:
         """
         self.turn = _product(self.turn, self._rotation(places))
         moved = moved.clone()
+        # With the pixels beside it: between those, colours are of both.
+        hidden = None if overlay is None else F.max_pool2d(overlay[None].float(), 3, 1, 1)[0] > 0
         height, width = moved.shape[1:3]
         # From the present camera's axes to those of each picture's.
         there = _product(self.turns.transpose(-1, -2), self.turn[:, None])
@@ -84,9 +86,9 @@ class Surroundings:
             seen_along = (there[lane] * rays[row, column, None, None]).sum(-1)  # (pixels, PICTURES, 3)
             found = self._places(seen_along, width / height)
             visible = (seen_along[..., 2] > 0) & (found.abs() < 1).all(-1) & (self.shown[lane] >= 0)
-            if overlay is not None:
+            if hidden is not None:
                 across, down = pixels_of(found, height, width).round().long().unbind(-1)
-                visible &= ~overlay[down.clamp(0, height - 1), across.clamp(0, width - 1)]
+                visible &= ~hidden[down.clamp(0, height - 1), across.clamp(0, width - 1)]
             newest, picture = torch.where(visible, self.shown[lane], -1).max(1)
             found = found.take_along_dim(picture[:, None, None], 1)[:, 0].clamp(-1, 1)
             pixels = pixels_of(found, height, width)
@@ -109,6 +111,11 @@ class Surroundings:
         self.frames[lanes, slot], self.turns[lanes, slot] = frames[lanes], self.turn[lanes]
         self.shown[lanes, slot] = self.step[lanes]
         self.anchors[lanes[~same], slot[~same]] = self.turn[lanes[~same]]
+
+    def replace(self, frames: Tensor) -> None:
+        """The present frames are others, uint8 (lanes, H, W, 3): where they are kept, these are."""
+        lanes, slots = (self.shown == self.step[:, None]).nonzero(as_tuple=True)
+        self.frames[lanes, slots] = frames[lanes]
 
     def turned(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """Places (lanes, H, W, 2) if all of the flow were the camera's turn, and its angle in degrees (lanes,)."""

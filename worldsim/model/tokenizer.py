@@ -263,7 +263,8 @@ def _nearer(moved: Tensor, drawn: Tensor, truth: Tensor) -> Tensor:
         near = F.avg_pool2d(error, 3, 1, 1)
         return rearrange((near.abs() + far.abs()).mean(1, keepdim=True), "b c h w -> b h w c")
 
-    return (away(moved) < (_FACTOR * away(drawn) + _MARGIN).clamp_max(_MOST)).float()
+    old, new = away(moved), away(drawn)
+    return ((old < new) | (old < (_FACTOR * new + _MARGIN).clamp_max(_MOST))).float()
 
 
 def _coarse(pictures: Tensor) -> Tensor:
