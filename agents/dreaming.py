@@ -15,9 +15,8 @@ from worldsim.agents.ppo import PPOConfig
 from worldsim.agents.training import train_agent
 from worldsim.data.episodes import open_env
 from worldsim.data.record import join_stores, record_store
-from worldsim.files import write_atomically
+from worldsim.files import differences, write_atomically
 from worldsim.recipes import load_recipe
-from worldsim.recipes.recipe import Recipe
 from worldsim.training.run import train
 
 
@@ -59,7 +58,9 @@ def dream(
         "horizon": horizon, "lanes": lanes, "agent": config.model_dump(),
     })  # fmt: skip
     config = config.model_copy(update={"steps": config.steps // rounds})
-    plan = _of_a_round(plan, rounds, minutes)
+    # The tokenizer has all of its minutes in the first round, and then stays.
+    plan = plan.times(1.0 if minutes is None else minutes / plan.minutes)
+    plan = plan.times(1 / rounds, parts=("dynamics_phases", "decoder_phases"))
     recorded: list[Path] = []
     world: Path | None = None
     agent: Path | None = None
@@ -84,24 +85,10 @@ def dream(
     return agent
 
 
-def _of_a_round(plan: Recipe, rounds: int, minutes: float | None) -> Recipe:
-    """The recipe with the budgets of one round; the tokenizer has all of its own in the first, and then stays."""
-    parts = {"tokenizer_phases": 1, "dynamics_phases": rounds, "decoder_phases": rounds}
-    whole = sum(phase.minutes for part in parts for phase in getattr(plan, part))
-    scale = 1.0 if minutes is None else minutes / whole
-    return plan.model_copy(
-        update={
-            part: [p.model_copy(update={"minutes": scale * p.minutes / share}) for p in getattr(plan, part)]
-            for part, share in parts.items()
-        }
-    )
-
-
 def _keep_to(path: Path, settings: dict[str, object]) -> None:
     """ValueError if what is beside `path` was begun with other settings."""
     now = json.loads(json.dumps(settings))
-    if path.exists() and (begun := json.loads(path.read_text(encoding="utf-8"))) != now:
-        differing = ", ".join(key for key in now if begun.get(key) != now[key])
+    if path.exists() and (differing := differences(json.loads(path.read_text(encoding="utf-8")), now)):
         raise ValueError(f"{path.parent} was begun with other settings ({differing}): use another --out")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(now, indent=1))

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from worldsim.agents.actor_critic import ActorCritic, ActorCriticConfig, FrameStack
 from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.envs.world_vector_env import WorldVectorEnv
+from worldsim.files import differences
 from worldsim.spec import unflatten_action
 
 
@@ -153,7 +154,7 @@ class PPO:
         learned_in: dict[str, Any] | None = None,
     ) -> None:
         self.config, self.path, self.device = config, path, device
-        self._told = {"settings": config.model_dump()} | (learned_in or {})
+        self._told = config.model_dump() | (learned_in or {})
         torch.manual_seed(config.seed)
         sizes = {"stack": config.stack, "channels": config.channels, "hidden": config.hidden}
         self.agent = ActorCritic(ActorCriticConfig.of_env(envs, **sizes)).to(device)
@@ -273,10 +274,8 @@ class PPO:
         if not path.exists():
             return
         tensors, facts = load_tensors(path, self.device)
-        have, want = json.loads(facts["learned"]), json.loads(json.dumps(self._told))
-        if differing := sorted(key for key in want.keys() | have.keys() if want.get(key) != have.get(key)):
-            listing = ", ".join(f"{key}: {have.get(key)} there, {want.get(key)} now" for key in differing)
-            raise ValueError(f"{path} is of another training ({listing}): use another --out, or delete it")
+        if differing := differences(json.loads(facts["learned"]), json.loads(json.dumps(self._told))):
+            raise ValueError(f"{path} is of another training ({differing}): use another --out")
         self.progress = Learning(**json.loads(facts["learning"]))
         self.agent.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("agent.")})
         known = dict(self.agent.named_parameters())

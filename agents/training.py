@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import gymnasium as gym
 
 from worldsim.agents.ppo import PPO, PPOConfig
 from worldsim.data.episodes import open_env
+from worldsim.files import digest
 from worldsim.machine import pick_device
-from worldsim.world import find_world
+from worldsim.world import load
 
 
 def imagined_lanes(
@@ -58,13 +58,16 @@ def train_agent(
         raise ValueError("an agent learns in an environment or in a World: give one of the two")
     if lanes < 1 or horizon < 1:
         raise ValueError(f"lanes and horizon must be at least 1, got {lanes} and {horizon}")
-    learned_in: dict[str, Any] = {"lanes": lanes, "init": init and _digest(init)}
+    learned_in: dict[str, Any] = {"lanes": lanes, "init": init and digest(init)}
     if world is not None:
         if env_kwargs:
             raise ValueError("a World takes no arguments of an environment: leave out env_kwargs")
         envs = imagined_lanes(world, lanes, horizon=horizon, recording=recording, device=device)
-        weights = _digest(find_world(world) / "weights.safetensors")
-        learned_in |= {"world": weights, "horizon": horizon, "recording": recording and str(recording)}
+        learned_in |= {
+            "world": load(world, device=device).digest,
+            "horizon": horizon,
+            "recording": recording and str(recording),
+        }
     else:
         assert env_id is not None
         if recording is not None:
@@ -80,9 +83,3 @@ def train_agent(
         envs.close()
     print(f"The agent is in {out / 'agent.safetensors'}", file=sys.stderr)
     return out / "agent.safetensors"
-
-
-def _digest(path: Path) -> str:
-    """What a file is known by, whatever it is called: another one in its place is another."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -21,9 +21,8 @@ if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
     sys.exit(__doc__)
 out = Path(sys.argv[1])
 recipe = load_recipe(sys.argv[2] if len(sys.argv) > 2 else "blocks")
-whole = sum(phase.minutes for phase in recipe.tokenizer_phases + recipe.dynamics_phases + recipe.decoder_phases)
 runs = [out / f"{recipe.name}-{share:g}" for share in SHARES]
-minutes = [share * whole for share in SHARES]
+minutes = [share * recipe.minutes for share in SHARES]
 
 reports = []
 for run, budget in zip(runs, minutes, strict=True):

@@ -11,12 +11,16 @@ from collections import defaultdict
 from copy import deepcopy
 from typing import Any
 
-import crafter
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
 from worldsim.spec import check_size
+
+try:
+    import crafter
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError('CrafterSim needs crafter: pip install "worldsim[crafter]"', name="crafter") from error
 
 FPS = 10  # the package says none; ten steps a second are pleasant to play
 

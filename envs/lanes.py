@@ -110,7 +110,7 @@ def _flat_actions(actions: Any, count: int, spec: WorldSpec) -> np.ndarray:
         )
     if isinstance(actions, np.ndarray) and actions.shape == (count, spec.action_dim) and actions.dtype.kind == "f":
         bounds = cast(spaces.Box, spaces.flatten_space(spec.action_space))
-        if not ((actions >= bounds.low) & (actions <= bounds.high)).all():
+        if not (np.isnan(actions) | ((actions >= bounds.low) & (actions <= bounds.high))).all():
             raise ValueError("options['actions'] leaves the bounds of the flattened action space")
         return actions.astype(np.float32)
     return np.array([spec.flatten(action) for action in actions], np.float32).reshape(count, spec.action_dim)

@@ -11,8 +11,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
+
+try:
+    from stable_baselines3.common.vec_env import VecEnv
+    from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
+except ModuleNotFoundError as error:
+    message = 'SB3VecEnv needs Stable-Baselines3: pip install "worldsim[rl]"'
+    raise ModuleNotFoundError(message, name="stable_baselines3") from error
 
 
 class SB3VecEnv(VecEnv):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worldsim.clip import MARK, Clip, VideoWriter
+from worldsim.clip import Clip, fitted
+from worldsim.video import MARK, VideoWriter
 
 
 def picture_clip(frames: int = 12, height: int = 48, width: int = 64) -> Clip:
@@ -188,3 +189,23 @@ def test_gif_works_and_mp4_says_what_to_install_where_pyav_is_missing(tmp_path: 
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "pip install av" in done.stdout
+
+
+def test_a_file_that_was_converted_is_read_as_it_is(tmp_path: Path) -> None:
+    """Converters take the comment along, which says another rate and size than the file has now."""
+    clip = picture_clip(frames=4)
+    comment = clip._comment(3)
+    with VideoWriter(tmp_path / "other.mp4", 10, (96, 128), comment=comment) as video:
+        for frame in clip.frames:
+            video.write(np.array(Image.fromarray(frame).resize((128, 96))))
+    back = Clip.load(tmp_path / "other.mp4")
+    assert (back.size, back.fps) == ((96, 128), 10)
+    assert back.prompt == "a red square"
+
+
+def test_a_photograph_that_lies_on_its_side_is_put_upright(tmp_path: Path) -> None:
+    upright = picture_clip(frames=1).frames[0]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    Image.fromarray(np.rot90(upright).copy()).save(tmp_path / "photo.png", exif=exif)
+    assert np.array_equal(fitted(tmp_path / "photo.png", (48, 64)), upright)

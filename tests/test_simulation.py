@@ -206,7 +206,7 @@ def test_it_goes_on_from_frames_that_it_is_shown(carries: bool, tiny_world_dir: 
     own = run.snapshot()
     other = run.step(np.stack([actions[3], actions[3]])).frames
     run.restore(own)
-    run.show(frames[:, 1])
+    run.set_frames(frames[:, 1])
     assert torch.equal(run.frames, torch.from_numpy(frames[:, 1]))
     result = run.step(np.stack([actions[3], actions[3]]))
     assert not torch.equal(result.frames, other)
@@ -216,7 +216,7 @@ def test_it_goes_on_from_frames_that_it_is_shown(carries: bool, tiny_world_dir: 
         assert torch.equal(result.moved[there], moved[there])
     for wrong in (frames[:1, 1], frames[:, 1].astype(np.int64)):
         with pytest.raises(ValueError, match="frames must be uint8"):
-            run.show(wrong)
+            run.set_frames(wrong)
 
 
 def test_what_left_the_view_is_there_when_it_comes_back(

@@ -52,8 +52,8 @@ def test_a_picture_is_the_first_frame(world: World, tmp_path: Path) -> None:
     Image.fromarray(noise(1, 100, 90)[0]).save(tmp_path / "large.png")
     (cropped,) = studio.generate(world, image=tmp_path / "large.png", seconds=0.2, size=(32, 32))
     assert cropped.size == (32, 32)
-    assert clip.made is None, "the picture is in no file"
-    assert cropped.made is not None
+    assert clip.provenance is None, "the picture is in no file"
+    assert cropped.provenance is not None
 
 
 def test_actions_can_be_given(world: World) -> None:
@@ -107,7 +107,8 @@ def test_a_clip_of_unknown_actions_goes_on_too(world: World) -> None:
     unknown = Clip(frames, fps=20)
     (clip,) = studio.extend(world, unknown, after=0.2)
     assert np.array_equal(clip.frames[:6], frames)
-    assert clip.actions is None
+    assert np.isnan(clip.actions[:5]).all()
+    assert np.isfinite(clip.actions[5:]).all()
     zero = Clip(frames, np.zeros((5, world.spec.action_dim), np.float32), fps=20)
     assert not np.array_equal(studio.extend(world, zero, after=0.2)[0].frames[6:], clip.frames[6:])
 
@@ -116,20 +117,57 @@ def test_a_clip_is_made_again_by_what_is_written_beside_it(world: World, tmp_pat
     Image.fromarray(noise(1)[0]).save(tmp_path / "start.png")
     (clip,) = studio.generate(world, image=tmp_path / "start.png", seconds=0.4, seed=5, num_inference_steps=2)
     clip.save(tmp_path / "clip.webp", quality=None)
-    again = studio.replay(tmp_path / "clip.json")
-    assert same(again, clip)
-    (longer,) = studio.extend(world, Clip.load(tmp_path / "clip.webp"), after=0.2, seed=1)
+    assert same(studio.replay(tmp_path / "clip.webp.json"), clip)
+    loaded = Clip.load(tmp_path / "clip.webp")
+    assert np.array_equal(loaded.actions, clip.actions)
+    (longer,) = studio.extend(world, loaded, after=0.2, seed=1)
     longer.save(tmp_path / "longer")
     assert same(studio.replay(tmp_path / "longer.json", world), longer)
+    # Its source gone, or of unknown actions, as a clip of others is.
+    (unknown,) = studio.extend(world, Clip(noise(4), fps=20), after=0.2)
+    assert unknown.provenance is None
+
+
+def test_a_clip_that_was_stopped_is_made_again_as_far_as_it_came(world: World, tmp_path: Path) -> None:
+    def stop(number: int, frames: np.ndarray) -> None:
+        if number == 4:
+            raise KeyboardInterrupt
+
+    (clip,) = studio.generate(world, "snow", seconds=2, callback_on_step_end=stop)
+    clip.save(tmp_path / "clip.webp", quality=None)
+    assert same(studio.replay(tmp_path / "clip.webp.json", world), clip)
+
+
+def test_what_stands_beside_a_clip_goes_when_another_takes_its_name(world: World, tmp_path: Path) -> None:
+    studio.generate(world, seconds=0.1)[0].save(tmp_path / "clip.webp")
+    beside = tmp_path / "clip.webp.json"
+    assert beside.exists()
+    Clip(noise(2)).save(tmp_path / "clip.webp")
+    assert not beside.exists()
+    beside.write_text('{"mine": true}')
+    Clip(noise(2)).save(tmp_path / "clip.webp")
+    assert beside.read_text() == '{"mine": true}'
+    assert Clip.load(tmp_path / "clip.webp").provenance is None
 
 
 def test_what_cannot_be_made_again_is_said(world: World, carrying_world_dir: Path, tmp_path: Path) -> None:
-    (tmp_path / "other.json").write_text('{"fps": 20}')
-    with pytest.raises(ValueError, match="does not say how a clip was made"):
-        studio.replay(tmp_path / "other.json")
     studio.generate(world, seconds=0.1)[0].save(tmp_path / "clip.webp")
-    with pytest.raises(ValueError, match="other weights"):
-        studio.replay(tmp_path / "clip.json", worldsim.load(carrying_world_dir, device="cpu"))
+    good = json.loads((tmp_path / "clip.webp.json").read_text())
+    mark = next(iter(good))
+    for broken in (
+        {"fps": 20},
+        [],
+        {mark: {"operation": "melt"}, "actions": [[0.0]]},
+        {mark: good[mark] | {"more": 1}, "actions": []},
+    ):
+        (tmp_path / "other.json").write_text(json.dumps(broken))
+        with pytest.raises(ValueError, match="does not say how a clip was made"):
+            studio.replay(tmp_path / "other.json")
+    (tmp_path / "other.json").write_text(json.dumps(good | {"actions": None}))
+    with pytest.raises(ValueError, match="by which actions"):
+        studio.replay(tmp_path / "other.json")
+    with pytest.raises(ValueError, match="another one now"):
+        studio.replay(tmp_path / "clip.webp.json", worldsim.load(carrying_world_dir, device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +175,8 @@ def test_what_cannot_be_made_again_is_said(world: World, carrying_world_dir: Pat
     [
         ({"prompt": "snow", "image": noise(1)[0]}, "not from both"),
         ({"seconds": 0.01}, "at least one frame"),
-        ({"seconds": float("nan")}, "at least one frame"),
+        ({"seconds": float("nan")}, "at most 86400 s"),
+        ({"seconds": 1e7}, "at most 86400 s"),
         ({"variations": 0}, "variations must be at least 1"),
         ({"size": (30, 48)}, "multiples of 16"),
         ({"image": noise(1)[0].astype(float)}, "uint8 array"),
@@ -162,10 +201,10 @@ def test_the_commands(tiny_world_dir: Path, tmp_path: Path) -> None:
     first = Clip.load(tmp_path / "clip-1.webp")
     assert (first.frames.shape, first.prompt, first.seed) == ((6, 32, 48, 3), "snow", 0)
     assert Clip.load(tmp_path / "clip-2.webp").seed == 1
-    assert json.loads((tmp_path / "clip-2.json").read_text())["arguments"]["seed"] == 1
+    assert Clip.load(tmp_path / "clip-2.webp").provenance["seed"] == 1
     assert main(["extend", str(tmp_path / "clip-1.webp"), "--after", "0.2", "--out", str(longer), *common]) == 0
     assert len(Clip.load(longer)) == 10
-    assert main(["replay", str(tmp_path / "longer.json"), "--out", str(again)]) == 0
+    assert main(["replay", str(tmp_path / "longer.mp4.json"), "--out", str(again)]) == 0
     assert len(Clip.load(again)) == 10
     (tmp_path / "list.txt").write_text("a desert\n\na forest at night\n")
     listed = [
@@ -184,8 +223,11 @@ def test_the_commands(tiny_world_dir: Path, tmp_path: Path) -> None:
 def test_the_commands_say_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "text.png").write_text("no picture")
+    Clip(noise(2)).save(tmp_path / "full-2")
     for arguments, said in (
         (["generate", "--out", "clip.avi"], "unknown suffix '.avi'"),
+        (["generate", "-n", "2", "--out", str(tmp_path / "full.png")], "already holds the PNG files"),
+        (["extend", "walk.mp4", "--after", "1", "--out", "walk.mp4"], "give another --out"),
         (["generate", "--prompts", str(tmp_path / "empty.txt")], "holds no prompts"),
         (["generate", "--image", str(tmp_path / "text.png")], "no picture"),
         (["generate", "--image", str(tmp_path / "missing.png")], "missing.png"),

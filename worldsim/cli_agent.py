@@ -62,7 +62,8 @@ def agent_train(
         if world is None or any(given is not None for given in (env, recording, env_kwargs)):
             raise ValueError("--real-steps goes with --world RECIPE alone: the World and its recording are made then")
         dream(
-            world, out, real_steps=real_steps, rounds=rounds or 3, minutes=minutes, horizon=horizon or 32, lanes=lanes,
+            world, out, real_steps=real_steps, rounds=3 if rounds is None else rounds, minutes=minutes,
+            horizon=32 if horizon is None else horizon, lanes=lanes,
             device=device, config=config,
         )  # fmt: skip
         return
@@ -71,7 +72,7 @@ def agent_train(
     from worldsim.agents.training import train_agent
 
     train_agent(
-        out, env_id=env, world=world, recording=recording, horizon=horizon or 32, lanes=lanes,
+        out, env_id=env, world=world, recording=recording, horizon=32 if horizon is None else horizon, lanes=lanes,
         env_kwargs=json_object(env_kwargs, "--env-kwargs"), device=device, config=config,
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ def generate(
     steps: int | None = None,
     device: Device = "auto",
     out: Path = Path("clip.mp4"),
-) -> None:
+) -> int:
     """Make a clip from words, from a picture, or from one of the World's own starts; the World's own policy moves.
 
     Example: `worldsim generate "a snowy plain at dusk" --seconds 5 -n 4`,
@@ -45,23 +45,25 @@ def generate(
         seed: Of the first variation; the others count up from it.
         steps: Denoising steps a frame (K); the World's own number unless given.
         device: "auto" takes a CUDA device if there is one.
-        out: The file: .mp4, .gif, .webp, or a folder of PNG files. How it was made stands in a .json beside it.
+        out: The file: .mp4, .gif, .webp, or a folder of PNG files. How it was made stands beside it, in OUT.json.
     """
     from worldsim import studio
-    from worldsim.clip import check_path
     from worldsim.world import load
 
-    check_path(out)
     if prompts is not None and prompt is not None:
         raise ValueError("give a prompt, or a file of prompts")
     texts = [prompt] if prompts is None else _lines(prompts)
-    loaded, clips = load(world, device=device), []
-    for text in texts:
-        clips += studio.generate(
+    paths = _paths(out, len(texts) * variations)
+    loaded = load(world, device=device)
+    for number, text in enumerate(texts):
+        clips = studio.generate(
             loaded, text, image=image, seconds=seconds, size=size, variations=variations, seed=seed,
-            num_inference_steps=steps, show=True,
+            num_inference_steps=steps, progress=True,
         )  # fmt: skip
-    _save(clips, out)
+        _save(clips, paths[number * variations :])
+        if len(clips[0]) < round(seconds * loaded.spec.fps):
+            return 130  # Ctrl-C is for those that would follow, too
+    return 0
 
 
 def extend(
@@ -76,7 +78,7 @@ def extend(
     device: Device = "auto",
     out: Path = Path("longer.mp4"),
 ) -> None:
-    """Let a clip go on; its own frames stay as they are.
+    """Let a clip go on. Its own frames stay as they are, but for what the format of --out loses.
 
     Example: `worldsim extend walk.mp4 --after 3 --out longer.mp4`
 
@@ -88,37 +90,36 @@ def extend(
         seed: Of the first variation; the others count up from it.
         steps: Denoising steps a frame (K); the World's own number unless given.
         device: "auto" takes a CUDA device if there is one.
-        out: The file: .mp4, .gif, .webp, or a folder of PNG files. How it was made stands in a .json beside it.
+        out: The file: .mp4, .gif, .webp, or a folder of PNG files. How it was made stands beside it, in OUT.json.
     """
     from worldsim import studio
-    from worldsim.clip import Clip, check_path
+    from worldsim.clip import Clip
     from worldsim.world import load
 
-    check_path(out)
+    paths = _paths(out, variations)
+    if clip.resolve() in [path.resolve() for path in paths]:
+        raise ValueError(f"{clip} would be replaced by what comes of it: give another --out")
     begun = Clip.load(clip)
-    _save(
-        studio.extend(
-            load(world, device=device), begun, after=after, variations=variations, seed=seed, num_inference_steps=steps,
-            show=True,
-        ),
-        out,
+    clips = studio.extend(
+        load(world, device=device), begun, after=after, variations=variations, seed=seed, num_inference_steps=steps,
+        progress=True,
     )  # fmt: skip
+    _save(clips, paths)
 
 
 def replay(made: Path, /, *, out: Path = Path("again.mp4")) -> None:
     """Make a clip again, by the .json that stands beside it.
 
-    Example: `worldsim replay clip.json --out again.mp4`
+    Example: `worldsim replay clip.mp4.json --out again.mp4`
 
     Args:
         made: The .json file.
         out: The file: .mp4, .gif, .webp, or a folder of PNG files.
     """
     from worldsim import studio
-    from worldsim.clip import check_path
 
-    check_path(out)
-    _save([studio.replay(made, show=True)], out)
+    paths = _paths(out, 1)
+    _save([studio.replay(made, progress=True)], paths)
 
 
 def _lines(path: Path) -> list[str]:
@@ -129,11 +130,20 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _save(clips: list[Clip], out: Path) -> None:
-    """Write the clips, numbered if there are several, enlarged as the player's videos are; says where they are."""
+def _paths(out: Path, count: int) -> list[Path]:
+    """Where so many clips go, numbered if there are several; ValueError now if one cannot be saved there."""
+    from worldsim.clip import check_path
+
+    if out.suffix.lower() == ".png":  # a clip of several frames is a folder of them
+        out = out.with_suffix("")
+    paths = [out] if count == 1 else [out.with_name(f"{out.stem}-{n + 1}{out.suffix}") for n in range(count)]
+    return [check_path(path) for path in paths]
+
+
+def _save(clips: list[Clip], paths: list[Path]) -> None:
+    """Write the clips, enlarged as the player's videos are, and say where they are."""
     from worldsim.play.player import video_scale
 
-    for number, clip in enumerate(clips, 1):
-        path = out if len(clips) == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
-        path = clip.save(path, scale=1 if path.suffix in ("", ".png") else video_scale(clip.size))
-        print(f"{len(clip)} frames in {path}", file=sys.stderr)
+    for clip, path in zip(clips, paths, strict=False):
+        saved = clip.save(path, scale=video_scale(clip.size) if path.suffix else 1)
+        print(f"{len(clip)} frames in {saved}", file=sys.stderr)

@@ -1,13 +1,15 @@
-"""Writing files so that a kill at any moment leaves the old one or the new one; checking that the disk suffices."""
+"""Writing files so that a kill at any moment leaves the old one or the new one; room on the disk; what is the same."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 TEMPORARY = ".tmp"  # how the names of files end that are being written; those left behind by a kill mean nothing
 _RESERVE = 64 << 20  # bytes left free for everything else on the disk
@@ -40,6 +42,21 @@ def write_atomically(path: Path, text: str) -> None:
     """Replace the file's text as `replacing` does."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def digest(*paths: Path) -> str:
+    """What the contents of files are known by, 16 hexadecimal digits of their SHA-256."""
+    sums = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            sums.update(hashlib.file_digest(file, "sha256").digest())
+    return sums.hexdigest()[:16]
+
+
+def differences(have: dict[str, Any], want: dict[str, Any]) -> str:
+    """What two settings, plain JSON values, differ in, for a message; empty if they are the same."""
+    keys = sorted(key for key in want.keys() | have.keys() if want.get(key) != have.get(key))
+    return ", ".join(f"{key}: {have.get(key)!r} there, {want.get(key)!r} now" for key in keys)
 
 
 def free_space_or_error(directory: Path, needed: int, what: str, advice: str) -> None:

@@ -271,10 +271,11 @@ class Simulation:
         return StepResult(self.frames, memory.reward.clone(), memory.end > 0, latents, places, moved)
 
     @torch.no_grad()
-    def show(self, frames: np.ndarray | Tensor) -> None:
+    def set_frames(self, frames: np.ndarray | Tensor) -> None:
         """Go on from frames, uint8 (lanes, H, W, 3), in place of the present ones: the truth, say, after every step.
 
-        ValueError for another shape or dtype.
+        What the attention remembers of the present frame, its reward, its end and what the policy would do next stay
+        those of the frame that was predicted. ValueError for another shape or dtype.
         """
         given = torch.as_tensor(frames)
         if given.dtype != torch.uint8 or given.shape != self.frames.shape:

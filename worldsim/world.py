@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from worldsim.checkpoint import load_tensors, save_tensors
-from worldsim.files import write_atomically
+from worldsim.files import digest, write_atomically
 from worldsim.machine import fast_dtype, pick_device
 from worldsim.model import PATCH
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
@@ -101,6 +101,7 @@ class World:
             raise ValueError(f"the overlay must be bool {spec.size}, it is {overlay.dtype} {tuple(overlay.shape)}")
         self.overlay = overlay
         self.path: Path | None = None  # of the directory that it was loaded from
+        self.digest: str | None = None  # what its files were known by then
 
     @property
     def size(self) -> tuple[int, int]:
@@ -270,7 +271,7 @@ def _load(path: Path, changed: int, device: torch.device, dtype: torch.dtype) ->
     except KeyError as error:
         raise ValueError(f"{path / _WEIGHTS} lacks {error}: it holds no start contexts") from None
     world = World(file.spec, tokenizer, dynamics, starts, tensors.get("overlay")).to(device, dtype)
-    world.path = path
+    world.path, world.digest = path, digest(path / _SPEC, path / _WEIGHTS)
     return world
 
 

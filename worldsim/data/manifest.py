@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from worldsim.data.episodes import EnvFacts, RecordSettings
-from worldsim.files import free_space_or_error
+from worldsim.files import differences, free_space_or_error
 
 VERSION = 1
 _SETTINGS = ("env_id", "env_kwargs", "policy", "seed", "episode_frames")
@@ -58,10 +58,8 @@ def parse(manifest: dict[str, Any]) -> tuple[RecordSettings, EnvFacts]:
 
 def check_same(directory: Path, have: dict[str, Any], want: dict[str, Any]) -> None:
     """ValueError that names what differs, unless both manifests are the same."""
-    differing = sorted(key for key in want.keys() | have.keys() if want.get(key) != have.get(key))
-    if differing:
-        listing = ", ".join(f"{key}: {have.get(key)!r} there, {want.get(key)!r} now" for key in differing)
+    if differing := differences(have, want):
         raise ValueError(
-            f"{directory} is a recording with other settings ({listing}); "
+            f"{directory} is a recording with other settings ({differing}); "
             "use those settings to continue it, or another directory"
         )

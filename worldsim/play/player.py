@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.clip import MARK, Clip, VideoWriter
+from worldsim.clip import Clip
 from worldsim.play.session import Session
+from worldsim.video import MARK, VideoWriter
 
 REWIND_SECONDS = 10
 KEYFRAME_TICKS = 5  # a snapshot every so many ticks; what lies between is played again from the actions

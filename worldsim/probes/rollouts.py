@@ -49,7 +49,7 @@ def roll(world: World, truth: Stretch, tick: Callable[[int], Any]) -> Rollouts:
         next_idled += _frames(run, [idle_flat(world.spec, truth.taken(step - 1))], tick)
         run.restore(here)
         next_acted += _frames(run, [truth.taken(step)], tick)
-        run.show(truth.after(step))  # the next step starts from what was true
+        run.set_frames(truth.after(step))  # the next step starts from what was true
         next_coded.append(_decode(world, run.latents))
     return Rollouts(*(np.stack(part, 1) for part in (acted, idled, next_acted, next_idled, next_coded)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +11,8 @@ from worldsim.model.dynamics import DynamicsConfig
 from worldsim.model.forcing import ForcingConfig
 from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.training.loop import Phase
+
+_PHASES = ("tokenizer_phases", "dynamics_phases", "decoder_phases")
 
 
 class DynamicsSizes(BaseModel):
@@ -63,3 +66,17 @@ class Recipe(BaseModel):
     starts: int = Field(default=32, description="start contexts that are stored with the World")
     start_frames: int = Field(default=16, description="frames of each start context; cut to context_length")
     start_seed: int = Field(default=5_000_000, description="seeds of the start contexts; never recorded for training")
+
+    @property
+    def minutes(self) -> float:
+        """How long all phases train."""
+        return sum(phase.minutes for part in _PHASES for phase in getattr(self, part))
+
+    def times(self, factor: float, parts: Sequence[str] = _PHASES) -> Recipe:
+        """The same with so many times the minutes in each phase of these parts."""
+        return self.model_copy(
+            update={
+                part: [p.model_copy(update={"minutes": factor * p.minutes}) for p in getattr(self, part)]
+                for part in parts
+            }
+        )

@@ -63,7 +63,7 @@ def train(
     if init is not None:  # its encoder is kept: nothing of the tokenizer is trained, or counts in `minutes`
         recipe = recipe.model_copy(update={"tokenizer_phases": []})
     if minutes is not None:
-        recipe = _scaled(recipe, minutes)
+        recipe = recipe.times(minutes / recipe.minutes)
     if recipe.compiled and (lacks := compiler_lacks()):
         raise ValueError(
             f"the recipe compiles its training step, which needs {' and '.join(lacks)} (Debian, Ubuntu: apt install "
@@ -97,23 +97,12 @@ def train(
     tokenizer = _train_tokenizer(recipe, store, out, target, train_part, base)
     latents = _encode(tokenizer, store, out, target, show)
     starts = _starts(recipe, held, tokenizer, target)
-    overlay = None if recipe.field_of_view is None else overlay_of(store, recipe.field_of_view)
+    overlay = _overlay(recipe, store, out, base)
     world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, overlay, out, target, train_part, base)
     if recipe.decoder_phases:
         _train_decoder(recipe, store, world, step, out, target, train_part, show)
     print(f"The World is in {world}", file=sys.stderr)
     return world
-
-
-def _scaled(recipe: Recipe, minutes: float) -> Recipe:
-    parts = {name: getattr(recipe, name) for name in ("tokenizer_phases", "dynamics_phases", "decoder_phases")}
-    factor = minutes / sum(phase.minutes for phases in parts.values() for phase in phases)
-    return recipe.model_copy(
-        update={
-            name: [phase.model_copy(update={"minutes": phase.minutes * factor}) for phase in phases]
-            for name, phases in parts.items()
-        }
-    )
 
 
 def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> FrameStore:
@@ -246,6 +235,19 @@ def _held_out(recipe: Recipe, store: FrameStore, out: Path) -> FrameStore:
     if held.lengths.max() < length:
         raise ValueError(f"no episode has {length} frames, which a start context needs: record longer ones")
     return held
+
+
+def _overlay(recipe: Recipe, store: FrameStore, out: Path, base: World | None) -> Tensor | None:
+    """What stays on the screen in the recording, found once and kept; if nothing does, what did in the World before."""
+    if recipe.field_of_view is None:
+        return None
+    path = out / "overlay.safetensors"
+    if not path.exists():
+        found = overlay_of(store, recipe.field_of_view)
+        if found is None and base is not None:
+            found = base.overlay
+        save_tensors(path, {} if found is None else {"overlay": found})
+    return load_tensors(path)[0].get("overlay")
 
 
 def _start_frames(recipe: Recipe) -> int:
