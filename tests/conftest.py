@@ -58,10 +58,13 @@ def tiny_world_dir(tiny_spec: WorldSpec, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def carrying_world_dir(tiny_spec: WorldSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Directory of a small World that draws each frame also from the one before, and remembers its surroundings."""
+    """Directory of a small World that carries, with a camera that turns and an overlay: a quarter by a quarter."""
     path = tmp_path_factory.mktemp("worlds") / "carrying"
     spec = tiny_spec.model_copy(update={"field_of_view": 70.0})
-    random_world(spec, end_logit=-9, carries=True).save(path)
+    world = random_world(spec, end_logit=-9, carries=True)
+    world.overlay = torch.zeros(32, 48, dtype=torch.bool)
+    world.overlay[24:, 36:] = True  # a hand
+    world.save(path)
     return path
 
 

@@ -55,6 +55,10 @@ def test_what_an_agent_cannot_do_is_said(capsys: pytest.CaptureFixture[str], tmp
     check_sentence(["agent", "train", "--out", str(tmp_path)], "give one of the two", capsys)
     check_sentence(["agent", "eval", "nobody", "--env", "worldsim/BallsSim-v0"], "unknown policy 'nobody'", capsys)
     check_sentence(["agent", "eval", "own", "--env", "worldsim/BallsSim-v0"], "is none", capsys)
+    dreaming = ["agent", "train", "--world", "balls_goal", "--real-steps", "900", "--out", str(tmp_path)]
+    check_sentence([*dreaming, "--rounds", "0"], "too few for 0 rounds", capsys)
+    check_sentence([*dreaming, "--horizon", "0"], "must be positive", capsys)
+    check_sentence(["agent", "train", "--world", "blocks", "--rounds", "2"], "they go with --real-steps", capsys)
     there = ["agent", "train", "worldsim/BallsGoalSim-v0", "--real-steps", "900", "--out", str(tmp_path)]
     check_sentence(there, "--real-steps goes with --world RECIPE", capsys)
 

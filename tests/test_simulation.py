@@ -195,9 +195,45 @@ def test_a_world_that_carries_goes_on_from_the_very_frame_that_is_shown(carrying
             assert torch.equal(run.latents, world.tokenizer.encode(run.frames))
 
 
+@pytest.mark.parametrize("size", [(32, 48), (64, 96)])
+def test_the_overlay_is_where_it_was_and_the_rest_turns(
+    size: tuple[int, int], carrying_world_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tokenizer keeps all that there is to keep, and all is told to move by three pixels."""
+    world = copy.deepcopy(worldsim.load(carrying_world_dir, device="cpu", dtype="float32"))
+    torch.nn.init.zeros_(world.tokenizer.to_fit.weight)
+    torch.nn.init.ones_(world.tokenizer.to_fit.bias)
+
+    def moved(dynamics: Dynamics, memory: Memory, actions: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        across = torch.tensor([2 * 3.0 / size[1], 0.0])
+        return (pixel_places(*size, torch.device("cpu")) + across).repeat(len(actions), 1, 1, 1)
+
+    monkeypatch.setattr("worldsim.simulation.sample_next", moved)
+    frames = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype(np.uint8))
+    run = world.start(2, context=frames[:, None])
+    hand = torch.zeros(size, dtype=torch.bool)
+    hand[size[0] * 3 // 4 :, size[1] * 3 // 4 :] = True
+    action = some_actions(world, 2)
+    for step in (1, 2):
+        run.step(action)
+        assert torch.equal(run.frames[:, hand], frames[:, hand])
+        left = slice(0, size[1] // 2)
+        expected = frames[:, :, 3 * step : 3 * step + size[1] // 2]
+        assert torch.equal(run.frames[:, :, left], expected)
+    # One lane begins anew, the other goes on; branches do as it does.
+    run.reset(np.array([True, False]), context=frames[:1, None])
+    branches = run.branch(2)
+    run.step(action)
+    branches.step(action.repeat(2, 0))
+    assert torch.equal(branches.frames, run.frames.repeat_interleave(2, 0))
+    assert torch.equal(run.frames[:, hand], frames[:, hand])
+    assert torch.equal(run.frames[1, :, : size[1] // 4], frames[1, :, 9 : 9 + size[1] // 4])
+
+
 @pytest.mark.parametrize("carries", [False, True])
 def test_it_goes_on_from_frames_that_it_is_shown(carries: bool, tiny_world_dir: Path, carrying_world_dir: Path) -> None:
-    world = worldsim.load(carrying_world_dir if carries else tiny_world_dir, device="cpu", dtype="float32")
+    world = copy.copy(worldsim.load(carrying_world_dir if carries else tiny_world_dir, device="cpu", dtype="float32"))
+    world.overlay = None  # it would stay
     frames = np.random.default_rng(0).integers(0, 256, (2, 2, 32, 48, 3)).astype(np.uint8)
     actions = some_actions(world, 4)
     run = world.start(2, context=frames[:, :1])

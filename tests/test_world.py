@@ -147,3 +147,24 @@ def test_a_world_may_have_actions_without_bounds(tiny_spec: WorldSpec, tmp_path:
     world = World.random(WorldSpec(**tiny_spec.model_dump() | {"action": action}), channels=32, heads=2, layers=3)
     world.save(tmp_path / "world")
     assert worldsim.load(tmp_path / "world").spec.action_space == world.spec.action_space
+
+
+def test_a_world_keeps_its_overlay(carrying_world_dir: Path, tiny_spec: WorldSpec, tmp_path: Path) -> None:
+    world = worldsim.load(carrying_world_dir, device="cpu", dtype="float32")
+    assert world.overlay is not None
+    assert world.overlay.dtype == torch.bool
+    assert world.overlay.sum() == 8 * 12
+    world.save(tmp_path / "again")
+    assert torch.equal(worldsim.load(tmp_path / "again").overlay, world.overlay)
+    parts = world.spec, world.tokenizer, world.dynamics, world.starts
+    for wrong in (torch.zeros(32, 32, dtype=torch.bool), torch.zeros(32, 48)):
+        with pytest.raises(ValueError, match="the overlay must be bool"):
+            World(*parts, wrong)
+
+
+def test_a_world_is_known_by_its_files(tiny_world_dir: Path, copy: Path) -> None:
+    world = worldsim.load(tiny_world_dir)
+    assert world.path == tiny_world_dir.resolve()
+    assert worldsim.load(copy).digest == world.digest
+    edit(copy, start_captions=["another"] * 4)
+    assert worldsim.load(copy).digest != world.digest

@@ -1,7 +1,7 @@
 """A Clip: frames with their actions, rate and origin, saved to and loaded from ordinary files.
 
-What the studio, recordings and the player pass around. `Clip.save` and `Clip.load` know .mp4, .gif, .webp, PNG files and
-folders (and .npy to load).
+What the studio and the player pass around. `Clip.save` and `Clip.load` know .mp4, .gif, .webp, PNG files and folders
+(and .npy to load).
 """
 
 from __future__ import annotations

@@ -257,7 +257,7 @@ def test_step_before_reset_says_so(env: WorldEnv) -> None:
         ({"device": "tpu"}, "tpu"),
         ({"dtype": "float12"}, "float12"),
         ({"steps": 0}, "steps"),
-        ({"prompt": "a hut", "image": "hut.png"}, "prompt= or from image=, not from both"),
+        ({"prompt": "a hut", "image": "hut.png"}, "prompt=, from image= or from recording=: give one"),
         ({"image": np.zeros((8, 8), np.uint8)}, r"image must be a file or a uint8 array .*got uint8 \(8, 8\)"),
     ],
 )
