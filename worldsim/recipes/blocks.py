@@ -42,12 +42,11 @@ RECIPE = Recipe(
             settings={"own": 0.5, "own_depth": 64, "own_floor": 0.0, "drift": 0.02},
         ),
     ],
-    # Then the decoder learns to draw what is made, thrice, because what it draws is what goes on. What has come into
-    # view is to look like a world: without a discriminator it is haze.
+    # Then the decoder learns to draw what is made, twice, because what it draws is what goes on. What has come into
+    # view is to look like a world: without a discriminator it is haze, and with it for longer, ornaments (NOTES.md).
     decoder_phases=[
         Phase(minutes=8, batch=12, rate=5e-4, rate_end=3e-4, settings={"adversarial": 0.01}),
         Phase(minutes=8, batch=12, rate=3e-4, rate_end=1e-4, settings={"adversarial": 0.01}),
-        Phase(minutes=8, batch=12, rate=1e-4, rate_end=1e-5, settings={"adversarial": 0.01}),
     ],
     average=0.995,  # of 200 steps: a longer one lags behind in the last minutes
     temperature=0.0,  # of the noise that frames are made from: 1 shows more detail, and is wrong sooner (NOTES.md)
