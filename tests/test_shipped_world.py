@@ -62,7 +62,7 @@ def test_it_knows_a_place_again_after_looking_away(twin: Twin) -> None:
     there, back = {"camera": (10, 0)}, {"camera": (-10, 0)}
     _, shown = twin.play([there] * 5 + [back] * 5)
     left = shown[:, :, :, : shown.shape[3] // 2]  # all of it was out of sight
-    assert np.mean(psnr(left[:, -1], left[:, 0])) > 19.5
+    assert np.mean(psnr(left[:, -1], left[:, 0])) > 18.5
 
 
 def test_it_stands_still_and_its_tokenizer_is_sharp(twin: Twin, world: World) -> None:

@@ -46,7 +46,7 @@ def test_two_rounds_from_nothing(tmp_path: Path) -> None:
         config=settings, show=False,
     )  # fmt: skip
     assert (agent.read_bytes(), weights.read_bytes()) == made
-    with pytest.raises(ValueError, match=r"other settings \(real_steps\)"):
+    with pytest.raises(ValueError, match="real_steps: 600 there, 900 now"):
         dream(
             str(tmp_path / "small.json"), tmp_path / "out", real_steps=900, rounds=2, minutes=0.04, horizon=4, lanes=4,
             config=settings, show=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import corridor  # noqa: F401 - registers Corridor-v0
 import gymnasium as gym
@@ -126,13 +127,13 @@ def test_a_directory_holds_one_training(agent_world_dir: Path, tmp_path: Path) -
     config = PPOConfig(steps=16, rollout=4, **SMALL)
     train_agent(tmp_path, world=str(agent_world_dir), lanes=2, horizon=4, config=config, show=False)
     train_agent(tmp_path, world=str(agent_world_dir), lanes=2, horizon=4, config=config, show=False)  # it is done
-    for other in ({"horizon": 5}, {"config": config.model_copy(update={"seed": 1})}):
-        with pytest.raises(ValueError, match=f"another training .({'horizon' if 'horizon' in other else 'settings'})"):
-            train_agent(
-                tmp_path,
-                world=str(agent_world_dir),
-                **{"lanes": 2, "horizon": 4, "config": config, "show": False} | other,
-            )
+    for other, said in (
+        ({"horizon": 5}, "horizon: 4 there, 5 now"),
+        ({"config": config.model_copy(update={"seed": 1})}, "seed: 0 there, 1 now"),
+    ):
+        settings: dict[str, Any] = {"lanes": 2, "horizon": 4, "config": config, "show": False} | other
+        with pytest.raises(ValueError, match=said):
+            train_agent(tmp_path, world=str(agent_world_dir), **settings)
     with pytest.raises(ValueError, match="another training"):
         train_agent(tmp_path, env_id="worldsim/BallsGoalSim-v0", lanes=2, config=config, show=False)
 
