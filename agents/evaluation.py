@@ -69,9 +69,8 @@ def evaluate(
     with closing(open_env(env_id, env_kwargs or {})) as env:
         if env.spec is None or env.spec.max_episode_steps is None:
             raise ValueError(f"episodes of {env_id} need not end: give max_episode_steps in its arguments")
-        player = make_policy(
-            policy, env, np.random.default_rng([seed, 0x9E3779B9])
-        )  # not the stream of the first reset
+        rng = np.random.default_rng([seed, 0x9E3779B9])  # not the stream that the first reset draws from
+        player = make_policy(policy, env, rng)
         fps = round(float(env.metadata.get("render_fps") or DEFAULT_FPS))
         returns, lengths, terminated, film = [], [], [], []
         for episode in tqdm(range(episodes), "episodes", disable=not show):

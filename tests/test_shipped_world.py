@@ -58,11 +58,13 @@ def test_it_shows_the_place_still_after_three_seconds(twin: Twin) -> None:
     assert np.mean(psnr(shown[:, -1], truth[:, -1])) > 20
 
 
-def test_it_knows_a_place_again_after_looking_away(twin: Twin) -> None:
+def test_it_knows_a_place_again_after_looking_away(world: World, simulator: gym.Env) -> None:
     there, back = {"camera": (10, 0)}, {"camera": (-10, 0)}
+    # Of places that differ by 10 dB and more, a few would be chance.
+    twin = Twin(world, simulator, standing_places(simulator, world.spec, SEED, 12), lambda frames: None)
     _, shown = twin.play([there] * 5 + [back] * 5)
     left = shown[:, :, :, : shown.shape[3] // 2]  # all of it was out of sight
-    assert np.mean(psnr(left[:, -1], left[:, 0])) > 18.5
+    assert np.mean(psnr(left[:, -1], left[:, 0])) > 19.5
 
 
 def test_it_stands_still_and_its_tokenizer_is_sharp(twin: Twin, world: World) -> None:

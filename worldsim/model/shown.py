@@ -141,10 +141,10 @@ class Shown:
         between = torch.lerp(torch.lerp(one, two, right), torch.lerp(three, four, right), below)
         lowest = torch.minimum(torch.minimum(one, two), torch.minimum(three, four))
         highest = torch.maximum(torch.maximum(one, two), torch.maximum(three, four))
-        apart = highest - lowest < pixels.new_tensor([_APART, _APART, 0.5])
+        together = (highest - lowest < pixels.new_tensor([_APART, _APART, 0.5])).all(-1, keepdim=True)
         # By its chance: always to round where a slow pan begins would hold the edges of what was drawn where they are.
         chance = (self.number[:, None] * pixels.new_tensor(_EVENLY)).frac()[:, None, None]
         nearest = (pixels + chance).floor().clamp(min=0).minimum(limits)
         beside = at(*nearest.unbind(-1))
         beside[..., :2] += pixels - nearest
-        return torch.where(apart.all(-1, keepdim=True), between, beside)
+        return torch.where(together, between, beside)
