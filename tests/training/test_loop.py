@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from worldsim import checkpoint
 from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.machine import compiler_lacks
+from worldsim.training import loop
 from worldsim.training.loop import Loss, Phase, Training
 
 CPU = torch.device("cpu")
@@ -159,7 +160,17 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(bool(compiler_lacks()), reason="torch.compile needs " + " and ".join(compiler_lacks()))
-def test_a_compiled_step_learns_in_bfloat16(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fast", [torch.float32, torch.bfloat16])
+def test_a_compiled_step_multiplies_in_what_this_machine_is_fast_in(
+    fast: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "fast_dtype", lambda device: fast)
+    training = Training(nn.Linear(4, 4), tmp_path, "linear", device=CPU, compiled=True, show=False)
+    product = training._autocast(lambda batch: {"loss": batch["x"] @ batch["x"]})({"x": torch.ones(2, 2)})["loss"]
+    assert product.dtype == fast
+
+
+def test_a_compiled_step_learns(tmp_path: Path) -> None:
     training = fit(tmp_path, [phase(2)], compiled=True, average=0.9)
     assert (training.module.weight - 2 * torch.eye(4)).abs().max() < 0.3
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.files import clear_leftovers
-from worldsim.machine import matmul_flops
+from worldsim.machine import fast_dtype, matmul_flops
 
 Batch = dict[str, Tensor]
 Loss = Callable[[Batch], dict[str, Tensor]]
@@ -58,8 +58,9 @@ class Training:
     """Trains `module` and keeps it, its moving average and the optimizer in `directory`/`name`.safetensors.
 
     rival: a network that the same loss trains beside it, such as a discriminator; has no moving average.
-    compiled: compile the step and run its matrix products in bfloat16; compiling takes a minute or two on two cores,
-    so networks that train in a minute do without, in float32.
+    compiled: compile the step, and run its matrix products in bfloat16 where the device multiplies faster in it (a CPU
+    without such instructions is a hundred times slower). Compiling takes a minute or two on two cores, so networks that
+    train in a minute do without, in float32.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Training:
         self.module, self.directory, self.name, self.device = module, directory, name, device
         self.average_rate, self.checkpoint_seconds = average, 60 * checkpoint_minutes
         self.compiled = compiled
+        self.dtype = fast_dtype(device) if compiled else torch.float32
         self.on_checkpoint, self.show = on_checkpoint, show
         self.parameters = dict(module.named_parameters())
         self.average = {key: p.detach().clone() for key, p in self.parameters.items()}
@@ -139,8 +141,8 @@ class Training:
         torch.manual_seed(1000 * index + self.progress.step)
         data = batches(phase, 1000 * index + self.progress.step)
         flops = self._flops(loss, next(data))
-        peak = matmul_flops(self.device, torch.bfloat16 if self.compiled else torch.float32)
-        step_loss = torch.compile(_autocast(loss, self.device), dynamic=False) if self.compiled else loss
+        peak = matmul_flops(self.device, self.dtype)
+        step_loss = torch.compile(self._autocast(loss), dynamic=False) if self.compiled else loss
         bar = tqdm(
             total=round(end - start), initial=round(self.progress.seconds - start), unit="s", disable=not self.show,
             desc=f"{self.name} {index + 1}",
@@ -200,6 +202,17 @@ class Training:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), 1 - keep)
         return {key: value.detach() for key, value in values.items()}
+
+    def _autocast(self, loss: Loss) -> Loss:
+        """The loss with matrix products in `dtype`; inside the compiled function, because eager autocast is slow."""
+        if self.dtype == torch.float32:
+            return loss
+
+        def wrapped(batch: Batch) -> dict[str, Tensor]:
+            with torch.autocast(self.device.type, self.dtype):
+                return loss(batch)
+
+        return wrapped
 
     def _flops(self, loss: Loss, batch: Batch) -> float:
         from torch.utils.flop_counter import FlopCounterMode
@@ -274,13 +287,3 @@ def trained_rival(path: Path) -> dict[str, Tensor]:
     """What the rival had learned by the checkpoint in `path`; empty if there is no checkpoint, or was no rival."""
     tensors = load_tensors(path)[0] if path.exists() else {}
     return {key.removeprefix("rival."): value for key, value in tensors.items() if key.startswith("rival.")}
-
-
-def _autocast(loss: Loss, device: torch.device) -> Loss:
-    """The loss with matrix products in bfloat16; inside the compiled function, because eager autocast is slow."""
-
-    def wrapped(batch: Batch) -> dict[str, Tensor]:
-        with torch.autocast(device.type, torch.bfloat16):
-            return loss(batch)
-
-    return wrapped
