@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 _MEAN_HOLD = 6.0  # ticks that a discrete choice is held on average
 _MEAN_STRETCH = 30.0  # ticks between changes of how fast a continuous action wanders
+_MEAN_PAUSE = 40.0  # ticks that a policy with pauses does nothing, or something, on average
 
 
 class StickyRandomPolicy:
@@ -27,6 +28,25 @@ class StickyRandomPolicy:
 
     def act(self, obs: np.ndarray, info: dict[str, Any]) -> Any:
         return self._draw()
+
+
+class PausingPolicy:
+    """Random actions in a Box, and for half of the time none at all: what a world does by itself is to be seen too."""
+
+    def __init__(self, space: spaces.Box, rng: np.random.Generator) -> None:
+        self._busy, self._rng = StickyRandomPolicy(space, rng), rng
+        self._nothing = np.clip(np.zeros(space.shape), space.low, space.high).astype(space.dtype)
+        self._left, self._rests = 0, False
+
+    def reset(self, obs: np.ndarray, info: dict[str, Any]) -> None:
+        """Rest first, or act first."""
+        self._left, self._rests = 0, bool(self._rng.random() < 0.5)
+
+    def act(self, obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        if self._left <= 0:
+            self._left, self._rests = int(self._rng.geometric(1 / _MEAN_PAUSE)), not self._rests
+        self._left -= 1
+        return self._nothing.copy() if self._rests else self._busy.act(obs, info)
 
 
 def _part(space: spaces.Space, rng: np.random.Generator) -> Callable[[], Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from worldsim.agents.blocks_explorer import BlocksExplorer, is_blocks_action_space
-from worldsim.agents.exploration import StickyRandomPolicy
+from worldsim.agents.exploration import PausingPolicy, StickyRandomPolicy
 from worldsim.spec import space_to_json
 
 
@@ -65,6 +65,12 @@ def _random(env: gym.Env, rng: np.random.Generator) -> Policy:
     return StickyRandomPolicy(env.action_space, rng)
 
 
+def _pauses(env: gym.Env, rng: np.random.Generator) -> Policy:
+    if not isinstance(env.action_space, spaces.Box):
+        raise ValueError(f"the policy 'pauses' is for actions that are a Box, not for {env}")
+    return PausingPolicy(env.action_space, rng)
+
+
 def _auto(env: gym.Env, rng: np.random.Generator) -> Policy:
     return (_blocks if _is_blocks_sim(env) else _random)(env, rng)
 
@@ -89,6 +95,7 @@ POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
     "blocks": _blocks,
     "resting": partial(_blocks, rest=2.0),
     "random": _random,
+    "pauses": _pauses,
     "scripted": _scripted,
     "own": _own,
 }
@@ -97,7 +104,8 @@ POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
 def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Policy:
     """The policy of that name for the environment: "random" for any, "blocks" for BlocksSim, "auto" picks one of them.
 
-    "resting" is "blocks" that also does nothing for seconds; a World learns from that to stay as it is. "scripted" is
+    "resting" is "blocks" that also does nothing for seconds; a World learns from that to stay as it is. "pauses" is the
+    same for actions that are a Box: random ones for half of the time, and for half of it none. "scripted" is
     for BallsGoalSim and goes straight to the mark; "own" is the policy of a learned World; "plan:WORLD" tries out
     futures in a World, by name or path; the path of a file agent.safetensors is an agent of `worldsim agent train`.
 

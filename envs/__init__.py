@@ -11,6 +11,7 @@ _LAZY = {
     "CrafterSimEnv": "worldsim.envs.crafter",
     "BallsSimEnv": "worldsim.envs.balls",
     "BallsGoalSimEnv": "worldsim.envs.balls_goal",
+    "BallsLabSimEnv": "worldsim.envs.balls_lab",
     "DiscreteActions": "worldsim.envs.wrappers",
     "MultiDiscreteActions": "worldsim.envs.wrappers",
     "VectorDiscreteActions": "worldsim.envs.vector_wrappers",
@@ -22,6 +23,7 @@ _LAZY = {
 # Without those that need an extra.
 __all__ = [
     "BallsGoalSimEnv",
+    "BallsLabSimEnv",
     "BallsSimEnv",
     "BlocksSimEnv",
     "DiscreteActions",

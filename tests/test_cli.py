@@ -114,7 +114,8 @@ def test_arguments_of_the_environment_must_be_a_json_object(
 def test_minutes_must_be_positive(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "run"
     for minutes in ("0", "-3", "nan"):
-        check_sentence(["train", "balls", "--out", str(out), "--minutes", minutes], "--minutes must be more", capsys)
+        arguments = ["train", "balls_quick", "--out", str(out), "--minutes", minutes]
+        check_sentence(arguments, "--minutes must be more", capsys)
     assert not out.exists()
 
 
@@ -153,7 +154,7 @@ def test_errors_of_training_are_a_sentence(
         raise kind("the loss is nan")
 
     monkeypatch.setattr("worldsim.training.run.train", fail)
-    check_sentence(["train", "balls", "--out", str(tmp_path)], "the loss is nan", capsys)
+    check_sentence(["train", "balls_quick", "--out", str(tmp_path)], "the loss is nan", capsys)
 
 
 def test_a_disk_that_is_too_small_is_told_with_both_amounts(
@@ -171,7 +172,7 @@ def test_record_and_train_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixtu
     options = ["--frames", "64", "--episode-frames", "32", "--workers", "1", "--env-kwargs", '{"size": [32, 32]}']
     assert main(["record", "worldsim/BallsSim-v0", "--out", str(data), *options]) == 0
     mine = tmp_path / "mine.json"
-    mine.write_text(load_recipe("balls").model_copy(update={"name": "mine", "starts": 2}).model_dump_json())
+    mine.write_text(load_recipe("balls_quick").model_copy(update={"name": "mine", "starts": 2}).model_dump_json())
     assert main(["train", str(mine), "--data", str(data), "--out", str(out), "--minutes", "0.06"]) == 0
     assert re.search(r"dynamics 1 [^\r]*fps=\d+[^\r]*loss=[^\r]*machine=\d+%[^\r]*step=\d+", capsys.readouterr().err)
     env = gym.make("worldsim/World-v0", world=str(out / "world"))

@@ -43,5 +43,6 @@ for _id, _world in (("worldsim/World-v0", {}), ("worldsim/Blocks-v0", {"world": 
     )
 gym.register("worldsim/BlocksSim-v0", entry_point="worldsim.envs:BlocksSimEnv", max_episode_steps=1200)
 gym.register("worldsim/BallsSim-v0", entry_point="worldsim.envs:BallsSimEnv", max_episode_steps=200)
+gym.register("worldsim/BallsLabSim-v0", entry_point="worldsim.envs:BallsLabSimEnv", max_episode_steps=200)
 gym.register("worldsim/CrafterSim-v0", entry_point="worldsim.envs.crafter:CrafterSimEnv", max_episode_steps=10_000)
 gym.register("worldsim/BallsGoalSim-v0", entry_point="worldsim.envs:BallsGoalSimEnv", max_episode_steps=60)

@@ -76,9 +76,22 @@ def test_the_environment_keeps_its_own_random_actions():
 def test_unknown_and_unsuitable_policies_are_errors():
     env = Anywhere(spaces.Discrete(2))
     with pytest.raises(
-        ValueError, match="unknown policy 'genius'; there are auto, blocks, own, random, resting, scripted; "
+        ValueError, match="unknown policy 'genius'; there are auto, blocks, own, pauses, random, resting, scripted; "
     ):
         make_policy("genius", env, np.random.default_rng(0))
     for name in ("blocks", "resting"):
         with pytest.raises(ValueError, match="'blocks' and 'resting' are for worldsim/BlocksSim-v0, not for"):
             make_policy(name, env, np.random.default_rng(0))
+
+
+def test_a_policy_with_pauses_does_nothing_for_half_of_the_time_in_long_stretches():
+    space = spaces.Box(np.array([-1, 0.5], np.float32), np.array([1, 2], np.float32))
+    policy = make_policy("pauses", Anywhere(space), np.random.default_rng(0))
+    policy.reset(np.zeros(0), {})
+    actions = np.stack([policy.act(np.zeros(0), {}) for _ in range(4000)])
+    idle = (actions == [0, 0.5]).all(1)  # nothing, or what is next to it
+    assert 0.35 < idle.mean() < 0.65
+    assert 20 < len(idle) / (np.abs(np.diff(idle.astype(int))).sum() + 1) < 80
+    assert all(space.contains(action) for action in actions)
+    with pytest.raises(ValueError, match="'pauses' is for actions that are a Box"):
+        make_policy("pauses", Anywhere(spaces.Discrete(3)), np.random.default_rng(0))

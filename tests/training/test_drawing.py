@@ -28,7 +28,7 @@ def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
     still = Phase(minutes=0.01, batch=2, time=4)
-    balls = load_recipe("balls")
+    balls = load_recipe("balls_quick")
     return balls.model_copy(
         update={
             "frames": 300, "starts": 2, "tokenizer_phases": [still], "dynamics_phases": [still],

@@ -30,8 +30,8 @@ STARTS, CONTEXT, STEPS = 64, 8, 16
 
 @pytest.fixture(scope="module")
 def quick() -> Recipe:
-    """The balls recipe with one ball in a small box, so that a minute is enough."""
-    recipe = load_recipe("balls")
+    """The recipe balls_quick with one ball in a small box, so that a minute is enough."""
+    recipe = load_recipe("balls_quick")
     return recipe.model_copy(
         update={
             "env_kwargs": {"size": [32, 32], "balls": 1},
@@ -89,7 +89,7 @@ def test_a_killed_training_goes_on(tmp_path: Path) -> None:
         "from worldsim.recipes import load_recipe\n"
         "from worldsim.training.run import train\n"
         "if __name__ == '__main__':\n"
-        "    recipe = load_recipe('balls')\n"
+        "    recipe = load_recipe('balls_quick')\n"
         "    brief = [recipe.tokenizer_phases[0].model_copy(update={'minutes': 0.03})]\n"
         "    dynamics = [recipe.dynamics_phases[0].model_copy(update={'minutes': MINUTES})]\n"
         "    phases = {'tokenizer_phases': brief, 'dynamics_phases': dynamics}\n"
@@ -121,7 +121,7 @@ def test_a_killed_training_goes_on(tmp_path: Path) -> None:
 
 def test_a_training_can_begin_with_a_world(tmp_path: Path) -> None:
     """A moment of training with the learning rate at its smallest leaves the weights nearly as they were."""
-    recipe = load_recipe("balls")
+    recipe = load_recipe("balls_quick")
     still = Phase(minutes=0.01, batch=2, time=4, rate=1e-9, rate_end=1e-9)
     recipe = recipe.model_copy(
         update={"frames": 200, "starts": 2, "tokenizer_phases": [still], "dynamics_phases": [still]}
@@ -150,7 +150,7 @@ def test_every_phase_of_the_recipes_that_ship_has_settings_that_there_are() -> N
 
 @pytest.mark.parametrize("part", ["tokenizer_phases", "dynamics_phases", "decoder_phases"])
 def test_a_slip_in_the_last_phase_shows_at_once(tmp_path: Path, part: str) -> None:
-    recipe = load_recipe("balls")
+    recipe = load_recipe("balls_quick")
     phases = [*getattr(recipe, part), Phase(minutes=1, batch=2, settings={"blurr": 1.0})]
     with pytest.raises(ValidationError, match="blurr"):
         train(recipe.model_copy(update={part: phases}), tmp_path, show=False)
@@ -172,7 +172,7 @@ def test_a_view_that_nothing_would_use_shows_before_anything_else(quick: Recipe,
 
 
 def test_a_batch_that_does_not_fit_its_settings_shows_before_anything_else(tmp_path: Path) -> None:
-    recipe = load_recipe("balls")
+    recipe = load_recipe("balls_quick")
     recipe = recipe.model_copy(update={"dynamics_phases": [Phase(minutes=1, batch=3, time=4, settings={"energy": 1})]})
     with pytest.raises(ValueError, match="a batch cannot be of 3: make it even"):
         train(recipe, tmp_path, show=False)
@@ -183,7 +183,7 @@ def test_a_batch_that_does_not_fit_its_settings_shows_before_anything_else(tmp_p
 
 
 def test_episodes_that_are_too_short_for_a_later_phase_show_before_any_training(tmp_path: Path) -> None:
-    recipe = load_recipe("balls")
+    recipe = load_recipe("balls_quick")
     phases = [Phase(minutes=1, batch=2, time=4), Phase(minutes=1, batch=2, time=8, settings={"own": 0.5})]
     recipe = recipe.model_copy(update={"frames": 64, "episode_frames": 16, "dynamics_phases": phases})
     with pytest.raises(ValueError, match=r"phase 2 .* needs episodes of 31 frames, .* longest has 16: .* own_depth"):
@@ -193,7 +193,7 @@ def test_episodes_that_are_too_short_for_a_later_phase_show_before_any_training(
 
 def test_a_training_with_a_discriminator_and_then_on_what_was_made(tmp_path: Path) -> None:
     """A moment of what the recipe of the block world does, stopped and gone on with."""
-    recipe = load_recipe("balls")
+    recipe = load_recipe("balls_quick")
     sharp = Phase(minutes=0.01, batch=4, settings={"blur": 1.0, "adversarial": 1e-3})
     own = Phase(minutes=0.02, batch=4, time=4, settings={"own": 0.5, "own_depth": 3, "own_floor": 0.25, "energy": 0.5})
     recipe = recipe.model_copy(
@@ -215,7 +215,7 @@ def test_a_training_with_a_discriminator_and_then_on_what_was_made(tmp_path: Pat
 
 def test_a_training_on_a_recording(tmp_path: Path) -> None:
     """`--data`: a LeRobotDataset that was recorded before is what is trained on, not a new recording."""
-    recipe = load_recipe("balls")
+    recipe = load_recipe("balls_quick")
     brief = Phase(minutes=0.01, batch=2, time=4)
     recipe = recipe.model_copy(update={"starts": 2, "tokenizer_phases": [brief], "dynamics_phases": [brief]})
     record(
@@ -232,7 +232,7 @@ def test_a_training_on_a_recording(tmp_path: Path) -> None:
 
 
 def test_recordings_that_do_not_fit_are_told_before_any_training(tmp_path: Path) -> None:
-    recipe = load_recipe("balls")
+    recipe = load_recipe("balls_quick")
     brief = Phase(minutes=0.005, batch=2, time=4)
     recipe = recipe.model_copy(update={"starts": 2, "tokenizer_phases": [brief], "dynamics_phases": [brief]})
     gym.register("Odd-v0", OddSize)
@@ -262,10 +262,10 @@ class OddSize(gym.Env[np.ndarray, int]):
 
 
 def test_recipes_are_listed_and_unknown_ones_refused() -> None:
-    assert {"balls", "blocks"} <= set(available_recipes())
+    assert {"balls", "balls_quick", "blocks"} <= set(available_recipes())
     for name in available_recipes():
         assert load_recipe(name).name == name
-    with pytest.raises(ValueError, match=r"unknown recipe 'cake': give one of balls, balls_goal, blocks"):
+    with pytest.raises(ValueError, match=r"unknown recipe 'cake': give one of balls, balls_goal, balls_quick, blocks"):
         load_recipe("cake")
 
 

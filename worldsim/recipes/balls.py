@@ -1,22 +1,39 @@
-"""Two balls in a box, one of them pushed: small enough to be recorded and trained inside the test suite."""
+"""The laboratory of balls, 64x64 pixels: three laws of motion, and the World that the physics probes ask about them."""
 
+from worldsim.model.forcing import ForcingConfig
 from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.recipes.recipe import DynamicsSizes, Recipe
 from worldsim.training.loop import Phase
 
 RECIPE = Recipe(
     name="balls",
-    description="Two balls in a box, one of them pushed, 48x48 pixels",
-    env_id="worldsim/BallsSim-v0",
-    env_kwargs={"size": [48, 48]},
-    frames=20_000,
-    episode_frames=100,
-    tokenizer=TokenizerConfig(latent_channels=32, channels=128, layers=1, fine_channels=64, fine_layers=1, head_dim=32),
-    dynamics=DynamicsSizes(channels=128, heads=4, layers=3, condition_channels=128, text_channels=64),
-    tokenizer_phases=[Phase(minutes=0.4, batch=32, rate=2e-3, rate_end=2e-4)],
-    dynamics_phases=[Phase(minutes=0.8, batch=8, time=12, rate=2e-3, rate_end=1e-4)],
-    average=0.99,
-    compiled=False,
+    description="Balls in space, on a table or in a room, the white one pushed, 64x64 pixels",
+    env_id="worldsim/BallsLabSim-v0",
+    env_kwargs={"size": [64, 64]},
+    policy="pauses",
+    frames=80_000,
+    episode_frames=128,
+    tokenizer=TokenizerConfig(latent_channels=64, channels=128, layers=2, fine_channels=64, fine_layers=1, head_dim=32),
+    dynamics=DynamicsSizes(
+        channels=192, heads=6, layers=4, time_every=2, sees_motion=True, condition_channels=192, text_channels=64
+    ),
+    tokenizer_phases=[Phase(minutes=4, batch=32, rate=2e-3, rate_end=1e-4)],
+    # Frames from noise alone, as they are when stepped, and without a draw: what happens here is certain.
+    forcing=ForcingConfig(pure_noise=0.95, remembered=0.1, context=0.05, weight_floor=1.0, motion_weight=0.1),
+    temperature=0.0,
+    dynamics_phases=[
+        Phase(minutes=10, batch=16, time=12, rate=1.5e-3, rate_end=5e-4),
+        # Half of the clips go on from what the model made: errors of a walk are to be mended, not repeated.
+        Phase(
+            minutes=10,
+            batch=16,
+            time=12,
+            rate=5e-4,
+            rate_end=1e-5,
+            settings={"own": 0.5, "own_depth": 48, "own_floor": 0.0},
+        ),
+    ],
+    average=0.995,
     context_length=11,
-    starts=8,
+    starts=32,
 )

@@ -1,7 +1,7 @@
 """A ball to be pushed onto a mark, 48x48 pixels: a World that an agent can learn in, trained in minutes."""
 
 from worldsim.model.forcing import ForcingConfig
-from worldsim.recipes.balls import RECIPE as BALLS
+from worldsim.recipes.balls_quick import RECIPE as BALLS
 from worldsim.recipes.recipe import Recipe
 from worldsim.training.loop import Phase
 
