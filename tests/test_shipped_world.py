@@ -11,10 +11,9 @@ import torch
 
 import worldsim
 from worldsim.probes.heldout import explore, open_simulator
-from worldsim.probes.places import standing_places
+from worldsim.probes.places import StandingTwin, standing_places
 from worldsim.probes.rollouts import psnr
 from worldsim.probes.turning import turning
-from worldsim.probes.twin import Twin
 from worldsim.probes.walking import change
 from worldsim.world import World
 
@@ -33,8 +32,8 @@ def simulator(world: World) -> Iterator[gym.Env]:
 
 
 @pytest.fixture(scope="module")
-def twin(world: World, simulator: gym.Env) -> Twin:
-    return Twin(world, simulator, standing_places(simulator, world.spec, SEED, 4), lambda frames: None)
+def twin(world: World, simulator: gym.Env) -> StandingTwin:
+    return StandingTwin(simulator, world, standing_places(simulator, world.spec, SEED, 4), lambda frames: None)
 
 
 def test_it_predicts_better_than_copying(world: World, simulator: gym.Env) -> None:
@@ -46,14 +45,14 @@ def test_it_predicts_better_than_copying(world: World, simulator: gym.Env) -> No
         assert lead.mean() > 1, f"{lead.mean():.2f} dB over copying after {step} steps"
 
 
-def test_it_turns_as_it_is_told(twin: Twin) -> None:
+def test_it_turns_as_it_is_told(twin: StandingTwin) -> None:
     report = turning(twin)
     for axis in ("yaw", "pitch"):
         assert 0.85 < report[axis]["gain"] < 1.15
         assert report[axis]["error_per_tick"] < 0.25
 
 
-def test_it_shows_the_place_still_after_three_seconds(twin: Twin) -> None:
+def test_it_shows_the_place_still_after_three_seconds(twin: StandingTwin) -> None:
     truth, shown = twin.play([{}] * 60)
     assert np.mean(psnr(shown[:, -1], truth[:, -1])) > 20
 
@@ -61,13 +60,13 @@ def test_it_shows_the_place_still_after_three_seconds(twin: Twin) -> None:
 def test_it_knows_a_place_again_after_looking_away(world: World, simulator: gym.Env) -> None:
     there, back = {"camera": (10, 0)}, {"camera": (-10, 0)}
     # Of places that differ by 10 dB and more, a few would be chance.
-    twin = Twin(world, simulator, standing_places(simulator, world.spec, SEED, 12), lambda frames: None)
+    twin = StandingTwin(simulator, world, standing_places(simulator, world.spec, SEED, 12), lambda frames: None)
     _, shown = twin.play([there] * 5 + [back] * 5)
     left = shown[:, :, :, : shown.shape[3] // 2]  # all of it was out of sight
     assert np.mean(psnr(left[:, -1], left[:, 0])) > 19.5
 
 
-def test_it_stands_still_and_its_tokenizer_is_sharp(twin: Twin, world: World) -> None:
+def test_it_stands_still_and_its_tokenizer_is_sharp(twin: StandingTwin, world: World) -> None:
     truth, shown = twin.play([{}] * 60)
     assert 255 * change(shown).mean() < 1
     drawn = world.tokenizer.decode_uint8(world.tokenizer.encode(torch.from_numpy(truth[:, -1])))

@@ -169,6 +169,39 @@ def evaluate(
 
 
 @app.command
+def probe(
+    world: str = "blocks",
+    /,
+    *,
+    only: tuple[str, ...] = (),
+    probe: tuple[Path, ...] = (),
+    starts: int = 100,
+    seed: int = 7_000_000,
+    out: Path | None = None,
+    against: Path | None = None,
+    rollouts: int = 0,
+) -> None:
+    """Ask a World about the physics of its simulator: each probe with its floor, its chance level and baselines.
+
+    Example: `worldsim probe balls --only fall occluder`
+
+    Args:
+        world: Name or path of the World.
+        only: Names of probes; all that fit the World unless given.
+        probe: Python files with probes of your own (see demos/write_a_probe.py).
+        starts: How many starts a probe has.
+        seed: Seed of the first start; recordings use lower ones.
+        out: Directory for the figures (JSON, JSON lines) and the page; runs/probe-WORLD unless given.
+        against: The --out of an earlier run, to be compared with start by start.
+        rollouts: So many rollouts beside the truth are stored in OUT/rollouts, as worldproof reads them.
+    """
+    from worldsim.probes.profile import profile
+
+    out = out or Path("runs") / f"probe-{Path(world).name}"
+    profile(world, only=only, files=probe, starts=starts, seed=seed, out=out, against=against, rollouts=rollouts)
+
+
+@app.command
 def bench(
     world: str = "blocks",
     /,

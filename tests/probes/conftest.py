@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from worldsim.model.tokenizer import TokenizerConfig
+from worldsim.probes import players
 from worldsim.probes.heldout import CONTEXT, open_simulator
-from worldsim.probes.places import Action, looking_down, standing_places
-from worldsim.probes.twin import Twin
+from worldsim.probes.places import Action, StandingTwin, looking_down, standing_places
 from worldsim.spec import WorldSpec, space_to_json
 from worldsim.world import World
 
@@ -39,11 +39,16 @@ def balls() -> World:
 
 
 @pytest.fixture(scope="session")
+def lab_balls() -> World:
+    return untrained("worldsim/BallsLabSim-v0", (64, 64))
+
+
+@pytest.fixture(scope="session")
 def blocks() -> World:
     return untrained("worldsim/BlocksSim-v0", (32, 48))
 
 
-class Faithful(Twin):
+class Faithful(StandingTwin):
     """A twin whose World shows what the simulator does, but for what `forget` takes out of the actions."""
 
     forget: tuple[str, ...] = ()
@@ -58,11 +63,19 @@ class Faithful(Twin):
 @pytest.fixture
 def faithful(blocks: World) -> Iterator[Faithful]:
     with open_simulator(blocks.spec) as env:
-        yield Faithful(blocks, env, standing_places(env, blocks.spec, 7_800_000, 4), lambda frames: None)
+        yield Faithful(env, blocks, standing_places(env, blocks.spec, 7_800_000, 4), lambda frames: None)
 
 
 @pytest.fixture
 def faithful_down(blocks: World) -> Iterator[Faithful]:
     with open_simulator(blocks.spec) as env:
         places = standing_places(env, blocks.spec, 7_800_000, 4)
-        yield Faithful(blocks, env, looking_down(env, blocks.spec, places), lambda frames: None)
+        yield Faithful(env, blocks, looking_down(env, blocks.spec, places), lambda frames: None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_recorded() -> Iterator[None]:
+    """A recording of seconds, not minutes, to retrieve from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(players, "_RECORDED", 4)
+        yield

@@ -9,7 +9,7 @@ import pytest
 
 from worldsim.probes import alive
 from worldsim.probes.heldout import open_simulator
-from worldsim.probes.twin import Twin
+from worldsim.probes.places import StandingTwin
 from worldsim.world import World
 
 
@@ -21,7 +21,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def looked_on(world: World, monkeypatch: pytest.MonkeyPatch, shown: Any) -> dict[str, Any]:
     """The report on a World that shows what `shown` makes of the simulator's frames."""
-    monkeypatch.setattr(Twin, "shown", lambda self, steps: shown(self.truth(steps)))
+    monkeypatch.setattr(StandingTwin, "shown", lambda self, steps: shown(self.truth(steps)))
     with open_simulator(world.spec) as env:
         report = alive.alive(world, env, 7_800_000, lambda frames: None)
     assert len(report["animals"]["truth"]) == len(report["weather"]["weather"]) == 3

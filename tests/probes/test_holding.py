@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from worldsim.probes import holding
-from worldsim.probes.twin import Twin
+from worldsim.probes.places import StandingTwin
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holding, "STILL", 45)
 
 
-def test_a_faithful_world_changes_as_the_truth_does_and_remembers(faithful: Twin) -> None:
+def test_a_faithful_world_changes_as_the_truth_does_and_remembers(faithful: StandingTwin) -> None:
     report = holding.holding(faithful)
     assert report["change"] == pytest.approx(1)
     assert report["psnr"].mean == pytest.approx(58.9, abs=0.1)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from worldsim.probes.heldout import CONTEXT, open_simulator
-from worldsim.probes.places import standing_places
-from worldsim.probes.twin import Twin
+from worldsim.probes.places import StandingTwin, standing_places
 from worldsim.world import World
 
 
@@ -14,7 +13,7 @@ def test_both_start_at_the_place_and_take_the_same_actions(blocks: World) -> Non
     env = open_simulator(blocks.spec)
     places = standing_places(env, blocks.spec, 7_800_000, 2)
     made: list[int] = []
-    twin = Twin(blocks, env, places, made.append)
+    twin = StandingTwin(env, blocks, places, made.append)
     steps = [{"forward": 1}, {"camera": (5.0, 0.0), "jump": 1}]
     truth, shown = twin.play(steps)
     assert truth.shape == shown.shape == (2, 3, 32, 48, 3)
@@ -32,7 +31,7 @@ def test_both_start_at_the_place_and_take_the_same_actions(blocks: World) -> Non
 
 def test_every_play_begins_anew(blocks: World) -> None:
     env = open_simulator(blocks.spec)
-    twin = Twin(blocks, env, standing_places(env, blocks.spec, 7_800_000, 1), lambda frames: None)
+    twin = StandingTwin(env, blocks, standing_places(env, blocks.spec, 7_800_000, 1), lambda frames: None)
     once, again = twin.play([{"forward": 1}] * 3), twin.play([{"forward": 1}] * 3)
     assert np.array_equal(once[0], again[0])
     assert np.array_equal(once[1], again[1])

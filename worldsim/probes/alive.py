@@ -17,8 +17,7 @@ import numpy as np
 
 from worldsim.probes.edits import towards
 from worldsim.probes.intervals import mean_interval, share_interval
-from worldsim.probes.places import Action, Standing, later, standing_places
-from worldsim.probes.twin import Twin
+from worldsim.probes.places import Action, Standing, StandingTwin, later, standing_places
 from worldsim.probes.walking import change
 from worldsim.spec import WorldSpec
 from worldsim.world import World
@@ -52,8 +51,8 @@ def alive(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -> 
         if view["weather"] != "clear":
             weather.append(place)
 
-    def twin(places: list[Standing]) -> Twin:
-        return Twin(world, env, places, tick)
+    def twin(places: list[Standing]) -> StandingTwin:
+        return StandingTwin(env, world, places, tick)
 
     if not animals or not weather:
         raise ValueError(
@@ -67,7 +66,7 @@ def alive(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -> 
     }
 
 
-TwinAt = Callable[[list[Standing]], Twin]
+TwinAt = Callable[[list[Standing]], StandingTwin]
 
 
 def _animals(twin: TwinAt, env: gym.Env, spec: WorldSpec, places: list[Standing]) -> dict[str, Any]:

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 
 from worldsim.probes.intervals import share_interval
-from worldsim.probes.places import Action
+from worldsim.probes.places import Action, StandingTwin
 from worldsim.probes.rotation import scene_mask
-from worldsim.probes.twin import Twin
 
 EDITS = ("break", "place")
 _AWAY_TICKS = 5  # 10 degrees up and to the right each, and as many back: all of it within eleven frames
 SEEN = 6.0  # squared differences, white is 1 in each channel, that tell two pictures apart: two pixels black or white
 
 
-def edits(twin: Twin) -> dict[str, Any]:
+def edits(twin: StandingTwin) -> dict[str, Any]:
     """Break or place a block, look away and back; returns by edit what the World shows then.
 
     twin: at places that look down at the ground before them (`places.looking_down`).
@@ -34,7 +33,7 @@ def edits(twin: Twin) -> dict[str, Any]:
     back: Action = {"camera": (-10.0, 10.0)}
     away: list[Action] = [*[up] * _AWAY_TICKS, *[back] * _AWAY_TICKS]
     true_without, shown_without = twin.play([{}, *away])
-    report: dict[str, Any] = {"places": len(twin.places)}
+    report: dict[str, Any] = {"places": len(twin.starts)}
     for key in EDITS:
         true, shown = twin.play([{key: 1}, *away])
         apart = ((true - 1.0 * true_without) ** 2).sum((2, 3, 4)) / 255**2

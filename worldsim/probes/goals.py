@@ -10,8 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from worldsim.probes import alive, drift, edits, holding, keys, variety
-from worldsim.probes.places import looking_down, standing_places
-from worldsim.probes.twin import Twin
+from worldsim.probes.places import StandingTwin, looking_down, standing_places
 from worldsim.world import World
 
 _PLACES = 16  # where the player stands still; a lane each
@@ -61,9 +60,9 @@ class Row:
 def measure(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -> dict[str, Any]:
     """The measurements that the plain evaluation does not make, raw; env: the World's simulator, BlocksSim."""
     places = standing_places(env, world.spec, seed + _PLACE_SEEDS, _PLACES)
-    down = Twin(world, env, looking_down(env, world.spec, places), tick)
+    down = StandingTwin(env, world, looking_down(env, world.spec, places), tick)
     return {
-        "holding": holding.holding(Twin(world, env, places, tick)),
+        "holding": holding.holding(StandingTwin(env, world, places, tick)),
         "edits": edits.edits(down),
         "keys": keys.keys(down),
         "variety": variety.variety(world, env, seed + _VARIETY_SEEDS, tick),

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from worldsim.probes.intervals import mean_interval
+from worldsim.probes.places import Action, StandingTwin
 from worldsim.probes.rollouts import psnr
-from worldsim.probes.twin import Action, Twin
 from worldsim.probes.walking import change
 
 STILL = 200  # steps of doing nothing
@@ -17,7 +17,7 @@ ANGLES = (50, 90, 180)  # degrees to the right, and back
 RATE = 10  # degrees a tick, the most that the camera takes
 
 
-def holding(twin: Twin) -> dict[str, Any]:
+def holding(twin: StandingTwin) -> dict[str, Any]:
     """Stand still for STILL steps, then turn away by each of ANGLES and back; returns figures by place.
 
     change_world, change_truth: mean absolute change of brightness a step; change: their ratio, all places together;
@@ -35,7 +35,7 @@ def holding(twin: Twin) -> dict[str, Any]:
         there: Action = {"camera": (RATE, 0)}
         back: Action = {"camera": (-RATE, 0)}
         true, returned = twin.play([there] * ticks + [back] * ticks)
-        world, world_idle = _same_left(returned, -1), _same_left(shown, 2 * ticks)
+        world, world_idle = same_left(returned, -1), same_left(shown, 2 * ticks)
         away.append(
             {
                 "degrees": angle,
@@ -43,8 +43,8 @@ def holding(twin: Twin) -> dict[str, Any]:
                 "within": 2 * ticks <= twin.world.spec.context_length,
                 "world": world.tolist(),
                 "world_idle": world_idle.tolist(),
-                "truth": _same_left(true, -1).tolist(),
-                "truth_idle": _same_left(truth, 2 * ticks).tolist(),
+                "truth": same_left(true, -1).tolist(),
+                "truth_idle": same_left(truth, 2 * ticks).tolist(),
                 "returned": mean_interval(world),
                 "loss": mean_interval(world_idle - world),
             }
@@ -61,7 +61,7 @@ def holding(twin: Twin) -> dict[str, Any]:
     }
 
 
-def _same_left(frames: np.ndarray, step: int) -> np.ndarray:
+def same_left(frames: np.ndarray, step: int) -> np.ndarray:
     """PSNR (places,) of the left half of frames (places, T, H, W, 3) at a step against that at the first."""
     half = frames.shape[3] // 2
     return psnr(frames[:, step, :, :half], frames[:, 0, :, :half])

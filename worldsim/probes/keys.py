@@ -12,19 +12,19 @@ import numpy as np
 
 from worldsim.envs.blocks.blocks import KEYS
 from worldsim.probes.edits import SEEN
+from worldsim.probes.places import StandingTwin
 from worldsim.probes.rotation import scene_mask
-from worldsim.probes.twin import Twin
 
 TICKS = 5  # that a key is held: after those, break and place would act a second time
 
 
-def keys(twin: Twin) -> dict[str, Any]:
+def keys(twin: StandingTwin) -> dict[str, Any]:
     """Hold each of KEYS, and none, for TICKS ticks, and read the key off what the World shows then.
 
     twin: at places that look down at the ground before them (`places.looking_down`): most keys show most there.
     confusion: rows the key that was held, columns the key that was read, over the places where its outcome is unlike
-    that of all others, in the simulator; KEYS in their order, then none. f1: by key, nan where it has no outcome of its
-    own anywhere; mean_f1: over the keys that have.
+    that of all others, in the simulator; KEYS in their order, then none. right: whether each of them was read right.
+    f1: by key, nan where it has no outcome of its own anywhere; mean_f1: over the keys that have.
     """
     plays = [twin.play([action] * TICKS) for action in [*({key: 1} for key in KEYS), {}]]
     outcomes = np.stack([truth[:, -1] for truth, _ in plays])  # (keys, places, H, W, 3)
@@ -33,9 +33,14 @@ def keys(twin: Twin) -> dict[str, Any]:
     distinct = np.where(itself, np.inf, _squared(outcomes, outcomes)).min(1) > SEEN  # (keys, places)
     read = np.where(distinct, _squared(shown, outcomes), np.inf).argmin(1)
     confusion = np.zeros((len(plays), len(plays)), int)
-    for key, place in zip(*np.nonzero(distinct), strict=True):
-        confusion[key, read[key, place]] += 1
-    return {"keys": [*KEYS, "none"], "places": len(twin.places), "confusion": confusion.tolist()} | _f1(confusion)
+    np.add.at(confusion, (np.nonzero(distinct)[0], read[distinct]), 1)
+    right = (read == np.arange(len(plays))[:, None])[distinct]
+    return {
+        "keys": [*KEYS, "none"],
+        "places": len(twin.starts),
+        "confusion": confusion.tolist(),
+        "right": right.tolist(),
+    } | _f1(confusion)
 
 
 def _squared(frames: np.ndarray, others: np.ndarray) -> np.ndarray:

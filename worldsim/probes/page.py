@@ -1,4 +1,7 @@
-"""The report of `worldsim eval --full` as one HTML file: the goals, plots, contact sheets and films."""
+"""The report of `worldsim eval --full` as one HTML file: the goals, plots, contact sheets and films.
+
+Its building blocks make the page of `worldsim probe` too (`worldsim.probes.profile_page`).
+"""
 
 from __future__ import annotations
 
@@ -34,14 +37,18 @@ def write_page(path: Path, report: dict[str, Any], pairs: np.ndarray, pictures: 
         "<h2>What it is wanted to do</h2>",
         _table(report),
         "<h2>Plots</h2>",
-        *(_plot(draw, report) for draw in plots),
+        *(plot(draw, report) for draw in plots),
         "<h2>Long walks: the simulator at the left, the World at the right</h2>",
-        *(_film(frames) for frames in pairs[:_FILMS]),
+        *(film(frames) for frames in pairs[:_FILMS]),
         "<h2>Contact sheets</h2>",
         *(f'<p>{escape(file.name)}</p><img src="{_inline(file.read_bytes(), "image/png")}">' for file in pictures),
     ]
-    title = escape(f"worldsim eval {report['world']}")
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+    write_document(path, f"worldsim eval {report['world']}", parts)
+
+
+def write_document(path: Path, title: str, parts: Sequence[str]) -> None:
+    """Write a page of these parts, each HTML, as one file that needs no other."""
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     write_atomically(path, head + "\n".join(parts) + "\n")
 
 
@@ -59,14 +66,16 @@ def _inline(data: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _film(frames: np.ndarray) -> str:
+def film(frames: np.ndarray) -> str:
+    """A film in a page, of frames uint8 (T, H, W, 3)."""
     with tempfile.TemporaryDirectory() as folder:
         file = Clip(frames).save(Path(folder) / "film.mp4", scale=_SCALE)
         source = _inline(file.read_bytes(), "video/mp4")
     return f'<video src="{source}" controls loop muted></video>'
 
 
-def _plot(draw: Callable[[Any, dict[str, Any]], None], report: dict[str, Any]) -> str:
+def plot(draw: Callable[[Any, dict[str, Any]], None], report: dict[str, Any]) -> str:
+    """A plot in a page: what `draw` draws of a report into a figure of matplotlib."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.4), layout="constrained")

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from worldsim.probes.heldout import CONTEXT, idle, wander
+from worldsim.probes.twin import Start, Twin
 from worldsim.spec import WorldSpec
 
 SIMULATOR = "worldsim/BlocksSim-v0"
@@ -22,20 +23,27 @@ Action = dict[str, Any]  # what differs from doing nothing: {"break": 1}, {"came
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A place where the player stands still: context frames and actions, the simulator's state, pitch, last action."""
+class Standing(Start):
+    """A place where the player stands still, after a context of CONTEXT frames; its pitch, and the last action."""
 
-    frames: np.ndarray  # uint8 (CONTEXT, H, W, 3)
-    actions: np.ndarray  # float32 (CONTEXT - 1, A)
-    snapshot: Any
     pitch: float
     last: Action
-    seed: int
 
     def acting(self, change: Action) -> Action:
         """The whole action that differs by `change` from doing nothing."""
         action = {**self.last, **change}
         return {**action, "camera": np.array(action["camera"], np.float32)}
+
+
+class StandingTwin(Twin):
+    """A twin at standing places (`starts`); it is played by what differs from doing nothing, an `Action` a step."""
+
+    starts: Sequence[Standing]
+
+    def flat(self, steps: Sequence[Action]) -> np.ndarray:
+        """Flat actions float32 (T, places, A)."""
+        spec = self.world.spec
+        return np.stack([[spec.flatten(place.acting(step)) for place in self.starts] for step in steps])
 
 
 def standing_places(env: gym.Env, spec: WorldSpec, seed: int, count: int) -> list[Standing]:
@@ -73,7 +81,7 @@ def _come_to_rest(env: gym.Env, spec: WorldSpec, seed: int) -> Standing | None:
         frames.append(env.step(action)[0])
     actions = np.repeat(spec.flatten(action)[None], CONTEXT - 1, 0)
     snapshot = env.unwrapped.snapshot()  # type: ignore[attr-defined]
-    return Standing(np.stack(frames), actions, snapshot, float(info["pose"][4]), action, seed)
+    return Standing(np.stack(frames), actions, snapshot, seed, float(info["pose"][4]), action)
 
 
 def later(env: gym.Env, spec: WorldSpec, place: Standing, steps: Sequence[Action] = (), **state: Any) -> Standing:

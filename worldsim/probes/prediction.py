@@ -18,10 +18,9 @@ from worldsim.probes.bench import world_rate
 from worldsim.probes.contact_sheet import write_sheet
 from worldsim.probes.heldout import CONTEXT, Stretch, explore, open_simulator
 from worldsim.probes.intervals import mean_interval
-from worldsim.probes.places import SIMULATOR, standing_places
+from worldsim.probes.places import SIMULATOR, StandingTwin, standing_places
 from worldsim.probes.rollouts import POSITIONS, Rollouts, psnr
 from worldsim.probes.tables import print_report
-from worldsim.probes.twin import Twin
 from worldsim.world import World
 
 MARKS = (1, 4, 16, 64)  # steps after the context at which predictions are scored
@@ -144,7 +143,8 @@ def _walk(truth: Stretch, made: Rollouts) -> dict[str, Any]:
 
 
 def _turning(world: World, env: gym.Env, seed: int, count: int, bar: tqdm) -> dict[str, Any]:
-    return turning.turning(Twin(world, env, standing_places(env, world.spec, seed + _TURN_SEEDS, count), bar.update))
+    places = standing_places(env, world.spec, seed + _TURN_SEEDS, count)
+    return turning.turning(StandingTwin(env, world, places, bar.update))
 
 
 def _write_sheets(out: Path, truth: Stretch, made: Rollouts) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from worldsim.probes.places import StandingTwin
 from worldsim.probes.rotation import Axis, measured_turns
-from worldsim.probes.twin import Twin
 
 RATES = (-8.0, -4.0, -2.0, 2.0, 4.0, 8.0)  # degrees a tick
 TICKS = 8
@@ -20,10 +20,10 @@ AXES: tuple[Axis, Axis] = ("yaw", "pitch")
 _READ = (0.1, 0.15)  # the truth is read right within this share of the angle, and this many degrees besides
 
 
-def turning(twin: Twin) -> dict[str, Any]:
+def turning(twin: StandingTwin) -> dict[str, Any]:
     """Turn the simulator and the World alike and compare; returns raw angles and their summary, by axis."""
-    pitch = np.array([place.pitch for place in twin.places])
-    report: dict[str, Any] = {"rates": list(RATES), "ticks": TICKS, "seeds": [place.seed for place in twin.places]}
+    pitch = np.array([place.pitch for place in twin.starts])
+    report: dict[str, Any] = {"rates": list(RATES), "ticks": TICKS, "seeds": [place.seed for place in twin.starts]}
     for axis in AXES:
         angles: dict[str, list[np.ndarray]] = {"truth": [], "world": []}
         for rate in RATES:
@@ -43,10 +43,15 @@ def frames_made(count: int) -> int:
     return len(AXES) * len(RATES) * TICKS * count
 
 
+def read_right(truth: np.ndarray, commanded: np.ndarray) -> np.ndarray:
+    """Where the simulator's own turn is read off its frames as it was commanded, bool."""
+    return np.abs(truth - commanded) < _READ[0] * np.abs(commanded) + _READ[1]
+
+
 def summary(truth: np.ndarray, learned: np.ndarray) -> dict[str, Any]:
     """Gains (measured angle by commanded angle) from angles (rates, places, ticks)."""
     commanded = np.broadcast_to(np.array(RATES)[:, None, None], truth.shape)
-    readable = np.abs(truth - commanded) < _READ[0] * np.abs(commanded) + _READ[1]
+    readable = read_right(truth, commanded)
     true, turned = (np.where(readable, x, np.nan) for x in (truth, learned))
     wanted = np.where(readable, commanded, np.nan)
     whole, whole_wanted = np.nansum(turned, 2), np.nansum(wanted, 2)  # of each turn, over its readable ticks

@@ -1,0 +1,85 @@
+"""Probes of any World, of a simulator in the World's place and of Worlds that know nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from worldsim.probes import any_world
+from worldsim.probes.heldout import open_simulator
+from worldsim.probes.players import Backwards, Frozen, Retrieved, opposite
+from worldsim.probes.probe import Lab
+from worldsim.probes.twin import Simulator, Twin
+from worldsim.world import World
+
+
+@pytest.fixture(scope="module")
+def lab(lab_balls: World) -> Iterator[Lab]:
+    with open_simulator(lab_balls.spec) as env:
+        yield Lab(lab_balls, env, starts=5)
+
+
+def test_opposite_actions_make_a_contrast_that_the_simulator_has_and_a_frozen_world_has_not(lab: Lab) -> None:
+    outcome = any_world.Contrast().run(lab)
+    assert outcome.values["simulator"] == pytest.approx(np.ones(5), abs=1e-3)
+    assert outcome.values["copy last frame"] == pytest.approx(np.zeros(5))
+    assert outcome.values["wrong direction"] == pytest.approx(-outcome.values["World"], abs=0.2)
+    assert "permutation p" in outcome.note
+
+
+def test_a_world_is_deterministic_in_every_way(lab: Lab) -> None:
+    outcome = any_world.Determinism().run(lab)
+    assert outcome.values["World"].all(), outcome.note
+
+
+def test_the_horizon_is_when_half_of_the_skill_is_lost() -> None:
+    seconds = [0.05, 0.1, 0.2]
+    copied = np.full(3, 100.0)
+    assert any_world._half_skill(np.array([20, 50, 90]), copied, seconds) == 0.2
+    assert any_world._half_skill(np.array([20, 30, 40]), copied, seconds) == 0.2  # never
+    assert any_world._half_skill(np.array([20, 80, 40]), copied, seconds) == 0.1
+    assert any_world._half_skill(np.array([120, 80, 40]), copied, seconds) == 0
+
+
+def test_horizon_and_surprise_say_something_of_each_start(lab: Lab) -> None:
+    horizon = any_world.Horizon()
+    horizon._marks = (1, 2, 4)
+    outcome = horizon.run(lab)
+    assert set(outcome.curves) == {
+        "World", "copy last frame", "no actions", "wrong direction", "nearest recorded", "untrained",
+    }  # fmt: skip
+    assert all(len(y) == 3 for _, y in outcome.curves.values())
+    surprise = any_world.Surprise().run(lab)
+    assert surprise.values["World"].dtype == bool
+
+
+def test_understudies_show_what_their_names_say(lab: Lab) -> None:
+    starts, actions = any_world.wandering(lab, 2, 6)
+    twin = Twin(lab.env, lab.world, starts)
+    truth = twin.truth(actions)
+    assert np.array_equal(Simulator(twin).show(actions), truth)
+    assert np.array_equal(Frozen(starts).show(actions), truth[:, :1].repeat(7, 1))
+    undone = Backwards(Simulator(twin), lab.spec).show(actions)
+    assert np.array_equal(undone, twin.truth(-actions))
+    recorded = np.concatenate([truth, truth[:, ::-1]], 1)
+    kept = np.stack([start.frames for start in starts])
+    recalled = Retrieved(starts, np.concatenate([kept, recorded], 1)).show(actions)
+    assert np.array_equal(recalled, np.concatenate([kept[:, -1:], recorded[:, :6]], 1))
+
+
+def test_opposite_turns_numbers_round_and_exchanges_keys(blocks: World) -> None:
+    space = blocks.spec.action_space
+    action = space.sample() | {"forward": 1, "back": 0, "left": 0, "right": 1, "camera": np.array((3, -4), np.float32)}
+    other = opposite(space, action)
+    assert [other[key] for key in ("forward", "back", "left", "right")] == [0, 1, 1, 0]
+    assert other["camera"].tolist() == [-3, 4]
+    assert other["hotbar"] == action["hotbar"]
+    assert space.contains(other)
+
+
+def test_a_twin_says_what_it_is_to_be_played_by(lab: Lab) -> None:
+    starts, _ = any_world.wandering(lab, 2)
+    with pytest.raises(ValueError, match=r"flat actions \(T, 2\) or \(T, 2, 2\), got \(3, 4\)"):
+        Twin(lab.env, lab.world, starts).play(np.zeros((3, 4)))

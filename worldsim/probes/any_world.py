@@ -1,0 +1,238 @@
+"""Probes of any World whose simulator can be restored: contrasts of actions, determinism, horizon, surprise."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+
+from worldsim.probes.heldout import CONTEXT as LONG_CONTEXT
+from worldsim.probes.heldout import wander
+from worldsim.probes.players import opposite
+from worldsim.probes.probe import Cases, FilmProbe, Lab, Outcome, Probe, Trial
+from worldsim.probes.twin import Start, Twin
+from worldsim.world import World, load
+
+_PERMUTATIONS = 2000
+
+
+def wandering(lab: Lab, count: int, steps: int = 0) -> tuple[list[Start], np.ndarray]:
+    """Starts in the midst of exploration, and the actions that the explorer takes from there, (steps, count, A).
+
+    ValueError if the simulator's episodes end too soon.
+    """
+    starts, taken = [], []
+    seed = lab.seed
+    while len(starts) < count:
+        frames, actions, snapshot = [], [], None
+        for frame, action, _ in wander(lab.env, seed):
+            frames.append(frame)
+            if len(frames) == LONG_CONTEXT:
+                snapshot = lab.env.unwrapped.snapshot()  # type: ignore[attr-defined]
+            if len(frames) == LONG_CONTEXT + steps:
+                break
+            actions.append(lab.spec.flatten(action))
+        seed += 1
+        if len(frames) == LONG_CONTEXT + steps:
+            past, future = np.stack(actions[: LONG_CONTEXT - 1]), actions[LONG_CONTEXT - 1 :]
+            starts.append(Start(np.stack(frames[:LONG_CONTEXT]), past, snapshot, seed))
+            taken.append(np.array(future, np.float32).reshape(steps, lab.spec.action_dim))
+        elif seed - lab.seed > 20 * count:
+            raise ValueError(f"hardly any episode of {lab.spec.simulator} lasts {LONG_CONTEXT + steps} frames")
+    return starts, np.stack(taken, 1)
+
+
+class Contrast(FilmProbe):
+    name = "contrast"
+    question = (
+        "From one start, with the same noise, an action held for half a second or its opposite: the cosine between the "
+        "difference that it makes in the simulator and in the World."
+    )
+    unit = "cosine"
+    acts = True
+    chance = 0.0
+    _ticks = 10
+
+    def trials(self, lab: Lab) -> list[Trial]:
+        """At starts of exploration: an action that the explorer might take, and the opposite."""
+        space = lab.spec.action_space
+        starts, _ = wandering(lab, lab.starts)
+        found = []
+        for number, start in enumerate(starts):
+            space.seed(lab.seed + number)
+            action = space.sample()
+            pair = [lab.spec.flatten(one) for one in (action, opposite(space, action))]
+            found.append(Trial(start, np.repeat(np.stack(pair)[:, None], self._ticks, 1)))
+        return found
+
+    def trial(self, lab: Lab, seed: int, rng: np.random.Generator) -> Trial:
+        raise NotImplementedError  # `trials` makes them all at once
+
+    def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        return np.diag(_cosines(_contrasts(frames), _contrasts(cases.truth)))
+
+    def note(self, shown: np.ndarray, cases: Cases) -> str:
+        """Whether the contrasts fit their own starts better than those of others."""
+        cosines = np.nan_to_num(_cosines(_contrasts(shown), _contrasts(cases.truth)))
+        rng, rows = np.random.default_rng(0), np.arange(len(cosines))
+        mixed = [cosines[rows, rng.permutation(rows)].mean() for _ in range(_PERMUTATIONS)]
+        as_good = (np.sum(np.array(mixed) >= np.diag(cosines).mean()) + 1) / (_PERMUTATIONS + 1)
+        return f"against contrasts of other starts: permutation p = {as_good:.4f}"
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0.8, 1
+
+
+def _contrasts(frames: np.ndarray) -> np.ndarray:
+    """The last frame by the first script less that by the second, as vectors (trials, pixels)."""
+    one, other = (frames[:, script, -1].astype(np.float32) / 255 for script in (0, 1))
+    return (one - other).reshape(len(frames), -1)
+
+
+def _cosines(shown: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Between all pairs, (trials, trials); 0 where nothing differs in what is shown, nan where nothing truly does."""
+    lengths = np.linalg.norm(shown, axis=1)[:, None] * np.linalg.norm(true, axis=1)
+    cosines = shown @ true.T / np.maximum(lengths, 1e-9)
+    return np.where(np.linalg.norm(true, axis=1) > 1e-3, cosines, np.nan)
+
+
+class Determinism(Probe):
+    name = "determinism"
+    question = (
+        "The same start, seed and actions for 20 steps: the share of starts whose frames are the same to the bit when "
+        "repeated, from the files anew, alone and beside seven others, and after snapshot and restore."
+    )
+    _starts, _ticks = 8, 20
+
+    def run(self, lab: Lab) -> Outcome:
+        starts, actions = wandering(lab, self._starts, self._ticks)
+        twin = lab.twin(starts)
+        first = twin.shown(actions)
+        with tempfile.TemporaryDirectory() as folder:
+            lab.world.save(folder, dtype=lab.world.dtype)
+            again = load(folder, device=str(lab.world.device), dtype=lab.world.dtype)
+        others = {
+            "repeated": twin.shown(actions),
+            "loaded anew": Twin(lab.env, again, starts).shown(actions),
+            "alone": np.concatenate([lab.twin([s]).shown(actions[:, [i]]) for i, s in enumerate(starts)]),
+            "restored half way": self._restored(lab, starts, actions),
+        }
+        same = [(first == other).all((1, 2, 3, 4)) for other in others.values()]
+        note = ", ".join(f"{name} {int(one.sum())}/{len(one)}" for name, one in zip(others, same, strict=True))
+        spread = lab.twin([Start(s.frames, s.actions, s.snapshot, s.seed + 10_000) for s in starts]).shown(actions)
+        apart = float(np.abs(spread.astype(np.float32) - first).mean())
+        return Outcome({"World": np.all(same, 0)}, note=f"{note}; other seeds differ by {apart:.2f} of 255 on average")
+
+    def _restored(self, lab: Lab, starts: list[Start], actions: np.ndarray) -> np.ndarray:
+        context, taken = np.stack([s.frames for s in starts]), np.stack([s.actions for s in starts])
+        run = lab.world.start(len(starts), [s.seed for s in starts], context=context, actions=taken)
+        frames, half = [run.frames.cpu().numpy()], self._ticks // 2
+        frames += [run.step(flat).frames.cpu().numpy() for flat in actions[:half]]
+        kept = run.snapshot()
+        for flat in actions[half:]:
+            run.step(flat)
+        run.restore(kept)
+        frames += [run.step(flat).frames.cpu().numpy() for flat in actions[half:]]
+        return np.stack(frames, 1)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 1, 1
+
+
+class Horizon(Probe):
+    name = "horizon"
+    question = (
+        "By the explorer's actions for 12.8 s: the error against time, and the time until half of the first step's "
+        "skill (1 - squared error / that of the last frame of the context) is lost."
+    )
+    unit = "s"
+    _marks = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+    _starts = 32
+
+    def run(self, lab: Lab) -> Outcome:
+        starts, actions = wandering(lab, min(self._starts, lab.starts), self._marks[-1])
+        twin = lab.twin(starts)
+        marks = list(self._marks)
+        truth = twin.truth(actions)[:, marks].astype(np.float32)
+        errors = {}
+        for name, player in ({"World": twin.player} | lab.players.beside(twin, acts=True)).items():
+            apart = player.show(actions)[:, marks] - truth
+            errors[name] = (apart**2).mean((2, 3, 4))  # (starts, marks)
+        copied = errors["copy last frame"]
+        seconds = [mark / lab.spec.fps for mark in marks]
+        curves = {name: (seconds, np.sqrt(wrong.mean(0)).tolist()) for name, wrong in errors.items()}
+        rng = np.random.default_rng(0)
+        # Of draws of the starts, since one start alone has no skill to speak of.
+        draws = [rng.integers(len(starts), size=len(starts)) for _ in range(lab.starts)]
+        values = {
+            name: np.array([_half_skill(wrong[some].mean(0), copied[some].mean(0), seconds) for some in draws])
+            for name, wrong in errors.items()
+            if name != "copy last frame"
+        }
+        return Outcome(values, curves=curves, note=f"{len(starts)} starts, drawn anew {len(draws)} times")
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return -np.inf, np.inf
+
+
+def _half_skill(error: np.ndarray, copied: np.ndarray, seconds: list[float]) -> float:
+    """Seconds until the skill is half of that of the first mark; 0 without any, the last mark if it never is."""
+    skill = 1 - error / np.maximum(copied, 1e-9)
+    if skill[0] <= 0:
+        return 0.0
+    below = np.flatnonzero(skill < skill[0] / 2)
+    return seconds[int(below[0])] if len(below) else seconds[-1]
+
+
+class Surprise(Probe):
+    name = "surprise"
+    question = (
+        "Shown what can be and what cannot (from some moment on the frames run backwards): the share of pairs in which "
+        "the World's error of the next frame's latents is not smaller for what can be."
+    )
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    chance = 0.5
+    _ticks = 8
+
+    def run(self, lab: Lab) -> Outcome:
+        starts, actions = wandering(lab, lab.starts, self._ticks)
+        truth = lab.twin(starts).truth(actions)
+        backwards = np.stack([start.frames[::-1][: self._ticks + 1] for start in starts])
+        moved = [np.abs(np.diff(start.frames.astype(np.float32), axis=0)).mean((1, 2, 3)) for start in starts]
+        fair = np.array([change[-self._ticks :].min() > 0.05 for change in moved])  # what rests runs backwards too
+        values = {}
+        for name, world in (("World", lab.world), ("untrained", lab.players.untrained)):
+            possible, impossible = (_surprise(world, starts, film, actions, lab) for film in (truth, backwards))
+            values[name] = (possible >= impossible)[fair]
+        frozen = [_change(lab.world, film) for film in (truth, backwards)]
+        values["copy last frame"] = (frozen[0] >= frozen[1])[fair]
+        return Outcome(values, note=f"{int(fair.sum())} of {len(fair)} starts, in which something moves all the time")
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0, 0.2
+
+
+@torch.inference_mode()
+def _surprise(world: World, starts: list[Start], film: np.ndarray, actions: np.ndarray, lab: Lab) -> np.ndarray:
+    """Mean squared error of the next frame's latents along films (starts, T + 1, H, W, 3) that are shown: (starts,)."""
+    context, taken = np.stack([s.frames for s in starts]), np.stack([s.actions for s in starts])
+    run = world.start(len(starts), [s.seed for s in starts], context=context, actions=taken)
+    total = np.zeros(len(starts))
+    for step, flat in enumerate(actions, 1):
+        predicted = run.step(flat).latents.float()
+        run.set_frames(film[:, step])
+        total += (predicted - run.latents.float()).square().mean((1, 2, 3)).cpu().numpy()
+        lab.tick(len(starts))
+    return total
+
+
+@torch.inference_mode()
+def _change(world: World, film: np.ndarray) -> np.ndarray:
+    """The same of one who expects no change."""
+    latents = torch.stack([world.tokenizer.encode(torch.from_numpy(f).to(world.device)).float() for f in film])
+    return (latents[:, 1:] - latents[:, :-1]).square().mean((1, 2, 3, 4)).cpu().numpy()
+
+
+PROBES = (Contrast, Determinism, Horizon, Surprise)

@@ -1,0 +1,221 @@
+"""Probes of things in the balls laboratory: that they last, are counted, hidden, pushed; and what was never seen."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from worldsim.envs.balls import COLOURS, FPS, WALL
+from worldsim.envs.balls_lab import Ball, Scene
+from worldsim.probes import ball_reading as reading
+from worldsim.probes.ball_motion import SHOWN, BallProbe, UniformMotion, as_pair, direction
+from worldsim.probes.intervals import mean_interval
+from worldsim.probes.probe import Cases, Lab, Outcome, Probe, Trial
+
+_DIRECTIONS = np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
+
+
+class Pushed(BallProbe):
+    """A ball that rests on the table and is pushed for 0.2 s, in one of eight directions."""
+
+    acts = True
+    length = 8
+    _ticks = 4
+
+    def scene(self, rng: np.random.Generator) -> Scene:
+        radius = rng.uniform(0.08, 0.105)
+        return Scene("table", (Ball(as_pair(rng.uniform(0.4, 0.6, 2)), radius=radius),))
+
+    def trial(self, lab: Lab, seed: int, rng: np.random.Generator) -> Trial:
+        way = int(rng.integers(8))
+        push = lab.idle(self.length)
+        push[: self._ticks] = rng.uniform(0.4, 1.0) * _DIRECTIONS[way] / np.abs(_DIRECTIONS[way]).max()
+        return Trial(lab.begin(seed, {"scene": self.scene(rng)}), push, {"way": way})
+
+    def moved(self, frames: np.ndarray) -> np.ndarray:
+        """Where to each ball came, from the start, (trials, 2)."""
+        places = reading.positions(frames[:, 0, [0, -1]], [0])[:, :, 0]
+        return places[:, 1] - places[:, 0]
+
+
+class Obedience(Pushed):
+    name = "obedience"
+    question = "A resting ball is pushed in one of eight directions: the share of pushes that can be read off its way."
+    chance = 1 / 8
+    gate = True
+
+    def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        moved = self.moved(frames)
+        # A ball that stays within a tenth of the way that it should go has not moved at all.
+        went = np.linalg.norm(moved, axis=1) > 0.1 * np.linalg.norm(self.moved(cases.truth), axis=1)
+        return went & ((moved @ _DIRECTIONS.T).argmax(1) == [trial.facts["way"] for trial in cases.trials])
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0.95 * simulator, 1
+
+
+class PushGain(Pushed):
+    name = "push-gain"
+    question = "A resting ball is pushed: how far it goes along the push, by how far it should."
+    unit = "way shown / true"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "near 1"
+
+    def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        true = self.moved(cases.truth)
+        return (self.moved(frames) * true).sum(1) / (true**2).sum(1)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0.9, 1.1
+
+
+class Rest(BallProbe):
+    name = "rest"
+    question = "Balls rest on the table for 3 s: how far from its place the ball that is furthest off is at the end."
+    unit = "box sides"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    length = 60
+
+    def scene(self, rng: np.random.Generator) -> Scene:
+        return Scene("table", _apart(rng, int(rng.integers(1, 4)), still=True))
+
+    def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        off = []
+        for trial, film in zip(cases.trials, frames[:, 0, -1], strict=True):
+            balls = trial.facts["scene"].balls
+            places = reading.positions(film, range(len(balls)))
+            off.append(np.linalg.norm(places - [ball.position for ball in balls], axis=1).max())
+        return np.array(off)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0, 2 * simulator
+
+
+class Counted(BallProbe):
+    """One to three balls, a white one among them, that move about in space."""
+
+    def scene(self, rng: np.random.Generator) -> Scene:
+        return Scene("space", _apart(rng, int(rng.integers(1, 4)), still=False))
+
+    def right(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        """Whether each frame (trials, T, H, W, 3) shows just the balls that there are, bool (trials, T)."""
+        there = np.zeros((len(frames), 1, len(COLOURS)), bool)
+        for row, trial in enumerate(cases.trials):
+            there[row, 0, [ball.colour for ball in trial.facts["scene"].balls]] = True
+        return (reading.seen(frames) == there).all(2)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0.95, 1
+
+
+class Number(Counted):
+    name = "number"
+    question = "Balls move about for 10 s: the share of starts after which there are just those that there were."
+    length = 200
+
+    def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        return self.right(frames[:, 0, -1:], cases)[:, 0]
+
+
+class Permanence(Counted):
+    name = "permanence"
+    question = "Balls move about for 2 s: the share of starts where none vanishes and none appears in any fifth frame."
+    length = 40
+
+    def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        return self.right(frames[:, 0, 5::5], cases).all(1)
+
+
+class Occluder(BallProbe):
+    name = "occluder"
+    question = "A ball passes behind a screen: the share that come out in their colour, within a radius of the place."
+    length = 76
+
+    def trial(self, lab: Lab, seed: int, rng: np.random.Generator) -> Trial:
+        radius, speed = rng.uniform(0.08, 0.09), 0.15 * (0.5 / 0.15) ** rng.uniform()
+        left = rng.uniform(0.42, 0.45)
+        right = left + rng.uniform(0.2, 0.28)
+        begin = left - radius - 0.02 - speed * SHOWN
+        colour = int(rng.integers(1, len(COLOURS)))
+        aside = Ball((0.15, rng.choice([0.15, 0.85])), radius=0.08)  # there is a white ball in all that is recorded
+        balls = (aside, Ball((begin, rng.uniform(0.4, 0.6)), (speed, 0.0), radius, colour))
+        out = int(np.ceil((right + radius + 0.02 - (begin + speed * SHOWN)) / speed * FPS))
+        facts = {"out": out, "colour": colour, "radius": radius}
+        start = lab.begin(seed, {"scene": Scene("space", balls, screen=(left, right))})
+        return Trial(start, lab.idle(self.length), facts)
+
+    def scene(self, rng: np.random.Generator) -> Scene:
+        raise NotImplementedError  # `trial` makes its own
+
+    def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        hits = []
+        for row, trial in enumerate(cases.trials):
+            out = trial.facts["out"]
+            place = reading.positions(frames[row, 0, out], [trial.facts["colour"]])[0]
+            true = cases.infos[row][0][out - 1]["positions"][1]
+            hits.append(bool(np.linalg.norm(place - true) <= trial.facts["radius"]))  # nan is not
+        return np.array(hits)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0.9, 1
+
+
+class Unseen(Probe):
+    """Uniform motion of balls that no recording has had, by that of balls like those recorded."""
+
+    unit = "error / error of balls like those recorded"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    simulators = BallProbe.simulators
+    usual: ClassVar[UniformMotion] = UniformMotion()
+    strange: ClassVar[UniformMotion]
+
+    def run(self, lab: Lab) -> Outcome:
+        usual, strange = self.usual.run(lab), self.strange.run(lab)
+        means = {who: mean_interval(errors).mean for who, errors in usual.values.items()}
+        # What is read off the simulator's frames is off by next to nothing of either kind: no floor for a ratio.
+        values = {who: errors / means[who] for who, errors in strange.values.items() if who != "simulator"}
+        here = mean_interval(strange.values["World"]).mean
+        return Outcome(values, strange.films, note=f"box sides/s: {means['World']:.3f} usually, {here:.3f} of these")
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0, 2
+
+
+class UnseenSpeed(Unseen):
+    name = "unseen-speed"
+    question = "Uniform motion faster than any recorded: error by the usual one."
+    usual = UniformMotion(radii=(0.08, 0.09), length=6)  # the box is too small to be fast in it for longer
+    strange = UniformMotion(radii=(0.08, 0.09), speeds=(0.95, 1.05), length=6)
+
+
+class UnseenSize(Unseen):
+    name = "unseen-size"
+    question = "Uniform motion of balls larger than any recorded: error by the usual one."
+    strange = UniformMotion(radii=(0.145, 0.17), speeds=(0.2, 0.45))
+
+
+class UnseenCombination(Unseen):
+    name = "unseen-combination"
+    question = "Uniform motion of balls both large and fast, recorded only large or fast: error by the usual one."
+    strange = UniformMotion(radii=(0.11, 0.13), speeds=(0.52, 0.6))
+
+
+def _apart(rng: np.random.Generator, count: int, still: bool) -> tuple[Ball, ...]:
+    """Balls that neither touch each other nor the border; white and, unless still, of random colours."""
+    colours = range(count) if still else [0, *rng.permutation(range(1, len(COLOURS)))[: count - 1]]
+    while True:
+        radii = rng.uniform(0.08, 0.105, count)
+        places = rng.uniform(WALL + 0.115, 1 - WALL - 0.115, (count, 2))
+        gaps = np.linalg.norm(places[:, None] - places, axis=2) - radii[:, None] - radii
+        if count == 1 or gaps[np.triu_indices(count, 1)].min() > 0.02:
+            break
+    speeds = np.zeros(count) if still else rng.uniform(0.15, 0.5, count)
+    return tuple(
+        Ball(as_pair(place), as_pair(speed * direction(rng)), float(radius), int(colour))
+        for place, speed, radius, colour in zip(places, speeds, radii, colours, strict=True)
+    )
+
+
+PROBES = (
+    Obedience, PushGain, Rest, Number, Permanence, Occluder, UnseenSpeed, UnseenSize, UnseenCombination,
+)  # fmt: skip

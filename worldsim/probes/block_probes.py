@@ -1,0 +1,198 @@
+"""Probes of the block world: turning, keys, memory, edits, standing still, a way and back, animals.
+
+Each asks from places where the player stands still, which the simulator plays too; what is measured there is what
+`worldsim eval --full` measures, here start by start and beside baselines.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from worldsim.probes import edits, holding, keys, turning
+from worldsim.probes.alive import alive
+from worldsim.probes.places import SIMULATOR, Action, Standing, StandingTwin, looking_down, standing_places
+from worldsim.probes.probe import Lab, Outcome, Probe
+from worldsim.probes.rollouts import psnr
+from worldsim.probes.twin import Player, Simulator
+
+
+class PlaceProbe(Probe):
+    """A probe at standing places. down: the player looks at the ground there; acts: it does something."""
+
+    simulators = (SIMULATOR,)
+    down: ClassVar[bool] = False
+    acts: ClassVar[bool] = True
+
+    @abstractmethod
+    def measure(self, twin: StandingTwin) -> np.ndarray:
+        """One value a place, or a try, of who plays the World's part."""
+
+    def run(self, lab: Lab) -> Outcome:
+        """Measure the World, and everybody else in its place."""
+        twin = StandingTwin(lab.env, lab.world, _places(lab, self.down), lab.tick)
+        players: dict[str, Player] = {"World": twin.player, "simulator": Simulator(twin)}
+        players |= lab.players.beside(twin, self.acts)
+        return Outcome({name: self.measure(twin.beside(player)) for name, player in players.items()})
+
+
+def _places(lab: Lab, down: bool) -> Sequence[Standing]:
+    if "places" not in lab.kept:
+        lab.kept["places"] = standing_places(lab.env, lab.spec, lab.seed, lab.starts)
+    if down and "down" not in lab.kept:
+        lab.kept["down"] = looking_down(lab.env, lab.spec, lab.kept["places"])
+    return lab.kept["down" if down else "places"]
+
+
+class Turns(PlaceProbe):
+    name = "turning"
+    question = "The camera turns by 2, 4 and 8 degrees a tick for 8 ticks, four ways: degrees shown by commanded ones."
+    unit = "degrees shown / commanded"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "near 1"
+    gate = True
+
+    def measure(self, twin: StandingTwin) -> np.ndarray:
+        report = turning.turning(twin)
+        shown, wanted = np.zeros(len(twin.starts)), np.zeros(len(twin.starts))
+        for axis in turning.AXES:
+            true, turned = (np.array(report[axis][who]) for who in ("truth", "world"))  # (rates, places, ticks)
+            commanded = np.broadcast_to(np.array(turning.RATES)[:, None, None], true.shape)
+            readable = turning.read_right(true, commanded) & ~np.isnan(turned)
+            shown += np.where(readable, turned * commanded, 0).sum((0, 2))
+            wanted += np.where(readable, commanded**2, 0).sum((0, 2))
+        return shown / np.where(wanted > 0, wanted, np.nan)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0.9, 1.1
+
+
+class Keys(PlaceProbe):
+    name = "keys"
+    question = "Each key is held for 5 ticks where the ground is in view: the share that can be read off the picture."
+    chance = 1 / 9
+    down = True
+
+    def measure(self, twin: StandingTwin) -> np.ndarray:
+        return np.array(keys.keys(twin)["right"], bool)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0.95 * simulator, 1
+
+
+class LookAway(PlaceProbe):
+    """Turn to the right and back: the left half, out of sight meanwhile, against standing still for as long."""
+
+    unit = "dB lost"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    degrees: ClassVar[int]
+
+    def measure(self, twin: StandingTwin) -> np.ndarray:
+        ticks = self.degrees // holding.RATE
+        there: Action = {"camera": (holding.RATE, 0)}
+        back: Action = {"camera": (-holding.RATE, 0)}
+        if self.degrees == 360:  # all the way round
+            steps = [there] * ticks
+        else:
+            steps = [there] * ticks + [back] * ticks
+        returned, idle = twin.shown(steps), twin.shown([{}] * len(steps))
+        return holding.same_left(idle, -1) - holding.same_left(returned, -1)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return -np.inf, 1
+
+
+class LookAwayShort(LookAway):
+    name = "look-away-50"
+    question = "Turn by 50 degrees and back, half a second: what is lost of the half that was out of sight, in dB."
+    degrees = 50
+
+
+class TurnRound(LookAway):
+    name = "turn-round-360"
+    question = "Turn all the way round, 1.8 s, longer than the context: what is lost of the left half, in dB."
+    degrees = 360
+
+
+class Edited(PlaceProbe):
+    """Break or place a block, look away, and back."""
+
+    down = True
+    key: ClassVar[str]
+
+    def measure(self, twin: StandingTwin) -> np.ndarray:
+        after = edits.edits(twin)[self.key]["after"]
+        return (np.array(after["edited"]) > 0.5) & (np.array(after["unedited"]) <= 0.5)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0.9, 1
+
+
+class Broken(Edited):
+    name = "break-a-block"
+    question = "Break a block, look away and back: the share that are gone then, and are not where none was broken."
+    key = "break"
+
+
+class Placed(Edited):
+    name = "place-a-block"
+    question = "Place a block, look away and back: the share that are there then, and are not where none was placed."
+    key = "place"
+
+
+class StandStill(PlaceProbe):
+    name = "stand-still"
+    question = "Nothing is done for 3 s: how far the picture is from the simulator's, against the first frame, in dB."
+    unit = "dB below the start's own frame"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    acts = False
+
+    def measure(self, twin: StandingTwin) -> np.ndarray:
+        truth, shown = twin.play([{}] * 60)
+        return psnr(truth[:, 0], truth[:, -1]) - psnr(shown[:, -1], truth[:, -1])
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return -np.inf, 3
+
+
+class WayAndBack(PlaceProbe):
+    name = "way-and-back"
+    question = "Forward for half a second, back for as long: the end's error against that of doing nothing, in dB."
+    unit = "dB below doing nothing"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+
+    def measure(self, twin: StandingTwin) -> np.ndarray:
+        steps: list[Action] = [{"forward": 1}] * 10 + [{"back": 1}] * 10
+        truth, shown = twin.play(steps)
+        idle = twin.play([{}] * len(steps))
+        lost = psnr(idle[1][:, -1], idle[0][:, -1]) - psnr(shown[:, -1], truth[:, -1])
+        went = psnr(truth[:, 10], truth[:, 0]) < 30  # nothing was in the way
+        return lost[went]
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return -np.inf, 3
+
+
+class Animals(Probe):
+    name = "animals"
+    question = "Look on for 5 s at animals: by how many their number is off (simulator: that of another true future)."
+    unit = "animals"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    simulators = (SIMULATOR,)
+
+    def run(self, lab: Lab) -> Outcome:
+        """Count in the simulator, in the World, in another future of the simulator, and if there were none."""
+        found = alive(lab.world, lab.env, lab.seed, lab.tick)["animals"]
+        true, shown, other = (np.array(found[who], float) for who in ("truth", "world", "other"))
+        off = {"World": np.abs(shown - true), "simulator": np.abs(other - true), "no animals": true}
+        return Outcome(off, note=f"{len(true)} places")
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0, 0.5
+
+
+PROBES = (
+    Turns, Keys, LookAwayShort, TurnRound, Broken, Placed, StandStill, WayAndBack, Animals,
+)  # fmt: skip

@@ -1,0 +1,137 @@
+"""Baselines in the place of a World: what a probe's figure would be if nothing had been learned of what it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from worldsim.probes.heldout import explore, idle_flat
+from worldsim.probes.twin import Player, Start, Twin, WorldPlayer
+from worldsim.spec import WorldSpec
+from worldsim.world import World
+
+_RECORDED, _LENGTH = 96, 64  # episodes to retrieve from, and frames in each after its context
+_SMALL = (16, 16)  # width and height of the pictures that are compared to find the nearest
+_OPPOSITE = {"forward": "back", "back": "forward", "left": "right", "right": "left"}
+
+
+class Frozen:
+    """Shows the last frame of the context for ever."""
+
+    def __init__(self, starts: Sequence[Start]) -> None:
+        self._last = np.stack([start.frames[-1] for start in starts])
+
+    def show(self, actions: np.ndarray) -> np.ndarray:
+        """See `worldsim.probes.twin.Player`."""
+        return np.repeat(self._last[:, None], len(actions) + 1, 1)
+
+
+class Blind:
+    """A World that is told to do nothing, whatever is done."""
+
+    def __init__(self, player: Player, spec: WorldSpec) -> None:
+        self._player, self._spec = player, spec
+
+    def show(self, actions: np.ndarray) -> np.ndarray:
+        """See `worldsim.probes.twin.Player`."""
+        return self._player.show(np.repeat(idle_flat(self._spec, actions[0])[None], len(actions), 0))
+
+
+class Backwards:
+    """A World that is told the opposite of what is done: pushes and turns the other way, opposite keys exchanged."""
+
+    def __init__(self, player: Player, spec: WorldSpec) -> None:
+        self._player, self._spec = player, spec
+
+    def show(self, actions: np.ndarray) -> np.ndarray:
+        """See `worldsim.probes.twin.Player`."""
+        spec = self._spec
+        other = [[spec.flatten(opposite(spec.action_space, spec.unflatten(a))) for a in row] for row in actions]
+        return self._player.show(np.array(other))
+
+
+class Retrieved:
+    """Shows what followed the nearest two frames of a recording: what one who only remembers would show."""
+
+    def __init__(self, starts: Sequence[Start], recorded: np.ndarray) -> None:
+        """recorded: uint8 (episodes, T, H, W, 3)."""
+        self._recorded = recorded
+        small = np.stack([_small(episode) for episode in recorded])
+        known = np.concatenate([small[:, 1:], small[:, :-1]], -1)  # a frame and the one before
+        self._nearest = []
+        for start in starts:
+            now = _small(start.frames[[-1, max(-2, -len(start.frames))]]).reshape(-1)
+            apart = ((known - now) ** 2).sum(-1)
+            episode, moment = np.unravel_index(apart.argmin(), apart.shape)
+            self._nearest.append((int(episode), int(moment) + 1))
+
+    def show(self, actions: np.ndarray) -> np.ndarray:
+        """See `worldsim.probes.twin.Player`; the last frame of an episode stays."""
+        last = self._recorded.shape[1] - 1
+        rows = [self._recorded[e, np.minimum(t + np.arange(len(actions) + 1), last)] for e, t in self._nearest]
+        return np.stack(rows)
+
+
+def opposite(space: spaces.Space, action: Any) -> Any:
+    """The action that undoes this one as far as an action can: numbers mirrored in their bounds, keys exchanged."""
+    if isinstance(space, spaces.Dict):
+        return {
+            key: opposite(part, action[_OPPOSITE[key] if _OPPOSITE.get(key) in space.spaces else key])
+            for key, part in space.spaces.items()
+        }
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        bounded = np.isfinite(space.low) & np.isfinite(space.high)
+        return np.where(bounded, space.low + space.high - action, -action).astype(space.dtype)
+    return action
+
+
+class Players:
+    """Makes the baselines of a World's twins; what they have in common, an untrained World and a recording, once."""
+
+    def __init__(self, env: gym.Env, world: World, tick: Callable[[int], Any]) -> None:
+        self._env, self._world, self._tick = env, world, tick
+        self._untrained: World | None = None
+        self._recorded: np.ndarray | None = None
+
+    def beside(self, twin: Twin, acts: bool) -> dict[str, Player]:
+        """The baselines by name. acts: whether actions matter; those that differ in them alone are left out if not."""
+        players: dict[str, Player] = {"copy last frame": Frozen(twin.starts)}
+        if acts:
+            players["no actions"] = Blind(twin.player, self._world.spec)
+            players["wrong direction"] = Backwards(twin.player, self._world.spec)
+        players["nearest recorded"] = Retrieved(twin.starts, self.recorded)
+        players["untrained"] = WorldPlayer(self.untrained, twin.starts, self._tick)
+        return players
+
+    @property
+    def untrained(self) -> World:
+        """A World of the same sizes whose dynamics knows nothing; it sees and draws as the World does."""
+        if self._untrained is None:
+            sizes = self._world.dynamics.config.model_dump()
+            fresh = World.random(self._world.spec, self._world.tokenizer.config, **sizes)
+            fresh.tokenizer = self._world.tokenizer
+            fresh.overlay = self._world.overlay
+            fresh.dynamics.motion.start_from(self._world.tokenizer)
+            self._untrained = fresh.to(self._world.device, self._world.dtype)
+        return self._untrained
+
+    @property
+    def recorded(self) -> np.ndarray:
+        """Episodes of seeds that recordings use, uint8 (episodes, T, H, W, 3)."""
+        if self._recorded is None:
+            self._recorded = explore(self._env, list(range(_RECORDED)), _LENGTH, lambda: None).frames
+        return self._recorded
+
+
+def _small(frames: np.ndarray) -> np.ndarray:
+    """Small pictures of frames uint8 (n, H, W, 3) as vectors float32 (n, features)."""
+    return (
+        np.stack([cv2.resize(frame, _SMALL, interpolation=cv2.INTER_AREA) for frame in frames])
+        .reshape(len(frames), -1)
+        .astype(np.float32)
+    )

@@ -1,0 +1,178 @@
+"""What a probe is: one question about a World, with a protocol, a floor, a chance level and a line to pass.
+
+A probe of one's own is a subclass of `FilmProbe` with two methods, see demos/write_a_probe.py.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import gymnasium as gym
+import numpy as np
+
+from worldsim.probes.heldout import idle_flat
+from worldsim.probes.players import Players
+from worldsim.probes.twin import Start, Twin
+from worldsim.spec import WorldSpec
+from worldsim.world import World
+
+CONTEXT = 8  # frames that a World is shown before a trial, unless the probe says otherwise
+
+
+@dataclass
+class Lab:
+    """What a probe works with: a World, its simulator, how many starts are wanted, chance, and the baselines.
+
+    seed: of the first trial, beyond all that recordings and start contexts use. tick: told of frames as they are made.
+    """
+
+    world: World
+    env: gym.Env
+    starts: int = 100
+    seed: int = 7_000_000
+    tick: Callable[[int], Any] = lambda frames: None
+    players: Players = field(init=False)
+    kept: dict[str, Any] = field(default_factory=dict)  # what several probes need and is costly to find
+
+    def __post_init__(self) -> None:
+        self.players = Players(self.env, self.world, self.tick)
+
+    @property
+    def spec(self) -> WorldSpec:
+        """The World's."""
+        return self.world.spec
+
+    def idle(self, steps: int) -> np.ndarray:
+        """Doing nothing, flat float32 (steps, A)."""
+        first = self.spec.flatten(self.env.action_space.sample())
+        return np.repeat(idle_flat(self.spec, first[None]), steps, 0)
+
+    def begin(
+        self, seed: int, options: dict[str, Any] | None = None, before: np.ndarray | None = None, frames: int = CONTEXT
+    ) -> Start:
+        """Reset the simulator and let it run for a context. before: flat actions (frames - 1, A), by default idle."""
+        before = self.idle(frames - 1) if before is None else np.asarray(before, np.float32)
+        shown = [np.array(self.env.reset(seed=seed, options=options)[0])]
+        shown += [np.array(self.env.step(self.spec.unflatten(flat))[0]) for flat in before]
+        simulator: Any = self.env.unwrapped
+        return Start(np.stack(shown), before, simulator.snapshot(), seed)
+
+    def twin(self, starts: Sequence[Start]) -> Twin:
+        """The simulator and the World at these starts."""
+        return Twin(self.env, self.world, starts, self.tick)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A start and what is done from there: flat actions float32 (T, A), or (scripts, T, A) for several branches."""
+
+    start: Start
+    actions: np.ndarray
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def scripts(self) -> np.ndarray:
+        """Flat actions (scripts, T, A)."""
+        return self.actions if self.actions.ndim == 3 else self.actions[None]
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Trials as the simulator plays them: its frames uint8 (trials, scripts, T + 1, H, W, 3), the first of which is the
+    start, and `infos[trial][script][t]` of its T steps."""
+
+    trials: list[Trial]
+    truth: np.ndarray
+    infos: list[list[list[dict[str, Any]]]]
+
+    def of(self, name: str, script: int = 0) -> np.ndarray:
+        """An entry of the infos, (trials, T, ...)."""
+        return np.array([[info[name] for info in trial[script]] for trial in self.infos])
+
+
+@dataclass
+class Outcome:
+    """Raw values of a probe, one a start, by who showed the frames: "World", "simulator", and the baselines.
+
+    float (starts,), nan where the frames could not be read, or bool where each start is right or wrong. films: frames
+    of the simulator and of the World, uint8 (starts, T + 1, H, W, 3), of which the worst are shown. curves: lines of
+    plots by name, (x, y) each. note: what else is to be said.
+    """
+
+    values: dict[str, np.ndarray]
+    films: tuple[np.ndarray, np.ndarray] | None = None
+    curves: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
+    note: str = ""
+
+
+class Probe(ABC):
+    """One question. Subclasses say `name`, `question` (the protocol, in a sentence or two) and implement `run`.
+
+    unit: of a value; "share" where each start is right or wrong. better: which values are. line: bounds (low, high) of
+    the values that pass, by the value of the simulator's own frames, which is the floor (or the ceiling) of what can be
+    read. chance: what guessing gives. simulators: ids of those whose Worlds it is for; () is any that can be restored.
+    gate: the figures of other probes are to be interpreted only where this one passes.
+    """
+
+    name: ClassVar[str]
+    question: ClassVar[str]
+    unit: ClassVar[str] = "share"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "high"
+    chance: ClassVar[float | None] = None
+    simulators: ClassVar[tuple[str, ...]] = ()
+    gate: ClassVar[bool] = False
+
+    @abstractmethod
+    def run(self, lab: Lab) -> Outcome:
+        """Measure the World of `lab`, its simulator and the baselines."""
+
+    @abstractmethod
+    def line(self, simulator: float) -> tuple[float, float]:
+        """Least and greatest mean value that passes; simulator: the mean value of the simulator's own frames."""
+
+
+class FilmProbe(Probe):
+    """A probe that plays scripts from starts and reads a number off the frames.
+
+    acts: whether its scripts do anything, so that it makes sense to compare with other actions.
+    """
+
+    acts: ClassVar[bool] = False
+
+    @abstractmethod
+    def trial(self, lab: Lab, seed: int, rng: np.random.Generator) -> Trial:
+        """One start and what is done from there."""
+
+    @abstractmethod
+    def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        """One value a trial, (trials,), of frames uint8 (trials, scripts, T + 1, H, W, 3)."""
+
+    def trials(self, lab: Lab) -> list[Trial]:
+        """As many as the lab wants, each with a seed and chance of its own."""
+        seeds = range(lab.seed, lab.seed + lab.starts)
+        return [self.trial(lab, seed, np.random.default_rng([seed, 0x9B0BE])) for seed in seeds]
+
+    def run(self, lab: Lab) -> Outcome:
+        """Play all trials in the simulator, by the World, and by each baseline; measure each alike."""
+        trials = self.trials(lab)
+        twin = lab.twin([trial.start for trial in trials])
+        scripts = np.stack([trial.scripts for trial in trials], 2)  # (scripts, T, trials, A)
+        seen = [twin.witnessed(script) for script in scripts]
+        truth = np.stack([frames for frames, _ in seen], 1)
+        cases = Cases(trials, truth, [[infos[row] for _, infos in seen] for row in range(len(trials))])
+        values = {"simulator": self.measure(truth, cases)}
+        players = {"World": twin.player} | lab.players.beside(twin, self.acts)
+        films, note = None, ""
+        for name, player in players.items():
+            shown = np.stack([player.show(script) for script in scripts], 1)
+            values[name] = self.measure(shown, cases)
+            if name == "World":
+                films, note = (truth[:, 0], shown[:, 0]), self.note(shown, cases)
+        return Outcome(values, films, note=note)
+
+    def note(self, shown: np.ndarray, cases: Cases) -> str:
+        """What else is to be said of the World's frames."""
+        return ""

@@ -1,0 +1,84 @@
+"""The page of `worldsim probe`: a card for each probe, with its films of the worst starts, as one HTML file."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldsim.probes.page import film, plot, write_document
+from worldsim.probes.probe import Outcome
+from worldsim.probes.profile import line_in_words, table, worst
+
+_SIGNS = {True: ("passed", "reached"), False: ("missed", "missed"), None: ("reported", "")}
+
+
+def write_profile(path: Path, report: dict[str, Any], outcomes: dict[str, Outcome]) -> None:
+    """Write the page of a report that `profile.profile` made; ModuleNotFoundError without matplotlib."""
+    parts = [
+        f"<h1>What the World {escape(report['world'])} knows of its simulator</h1>",
+        f"<p><code>{escape(report['command'])}</code></p><pre>{escape(table(report))}</pre>",
+        "<p>Each value is a mean over starts with its 95% interval. The simulator's own frames, read in the same way, "
+        "say what can be reached; baselines say what can be had for nothing. There is no score of all.</p>",
+    ]
+    parts += [_card(entry, outcomes.get(entry["name"])) for entry in report["probes"]]
+    write_document(path, f"worldsim probe {report['world']}", parts)
+
+
+def _card(entry: dict[str, Any], outcome: Outcome | None) -> str:
+    head = f"<h2>{escape(entry['name'])}</h2><p>{escape(entry['question'])}</p>"
+    if outcome is None:
+        return head + f"<p class='missed'>crashed: {escape(entry['error'])}</p><pre>{escape(entry['traceback'])}</pre>"
+    word, kind = _SIGNS[entry["passed"]]
+    facts = f"{word}; passes: {line_in_words(entry)}; {entry['n']} starts; {entry['unit']}"
+    if entry["void"]:
+        facts += "; void, because an untrained World passes"
+    parts = [head, f"<p class='{kind}'>{escape(facts)}</p>"]
+    parts += [f"<p>{escape(entry['note'])}</p>"] * bool(entry["note"])
+    parts.append(plot(_values, entry))
+    if entry["curves"]:
+        parts.append(plot(_curves, entry))
+    if outcome.films is not None:
+        parts.append("<p>The five worst starts: simulator, World, difference</p>")
+        parts += [film(_beside(outcome.films[0][start], outcome.films[1][start])) for start in worst(entry, outcome)]
+    return "\n".join(parts)
+
+
+def _beside(truth: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Films uint8 (T, H, W, 3) of the truth, of the World, and of what differs, side by side."""
+    apart = np.abs(truth.astype(np.int16) - shown).astype(np.uint8)
+    return np.concatenate([truth, shown, apart], 2)
+
+
+def _values(figure: Any, entry: dict[str, Any]) -> None:
+    """The World's value among those of the simulator and the baselines, with the values that pass and chance."""
+    axes = figure.subplots()
+    means = {"World": entry} | entry["controls"]
+    known = {name: mean for name, mean in means.items() if mean["mean"] is not None}
+    for row, mean in enumerate(known.values()):
+        reach = [[mean["mean"] - mean["low"]], [mean["high"] - mean["mean"]]]
+        axes.errorbar([mean["mean"]], [row], xerr=reach, fmt="o", capsize=3, color="C0" if row == 0 else "grey")
+    if entry["simulator"] is not None:
+        axes.axvline(entry["simulator"], color="C2", label="simulator")
+    if entry["chance"] is not None:
+        axes.axvline(entry["chance"], color="C3", linestyle=":", label="chance")
+    low, high = entry["line"]
+    if entry["passed"] is not None:
+        left, right = axes.get_xlim()
+        bounds = left if low is None else low, right if high is None else high
+        axes.axvspan(*bounds, color="C2", alpha=0.12, label="passes")
+    axes.set_yticks(range(len(known)), list(known))
+    axes.invert_yaxis()
+    axes.set(xlabel=entry["unit"])
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
+
+
+def _curves(figure: Any, entry: dict[str, Any]) -> None:
+    axes = figure.subplots()
+    for name, (x, y) in entry["curves"].items():
+        axes.plot(x, y, marker="o", label=name)
+    axes.set(xscale="log", xlabel="seconds", ylabel="error, grey levels of 255")
+    axes.legend()
