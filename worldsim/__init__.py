@@ -45,4 +45,6 @@ gym.register("worldsim/BlocksSim-v0", entry_point="worldsim.envs:BlocksSimEnv", 
 gym.register("worldsim/BallsSim-v0", entry_point="worldsim.envs:BallsSimEnv", max_episode_steps=200)
 gym.register("worldsim/BallsLabSim-v0", entry_point="worldsim.envs:BallsLabSimEnv", max_episode_steps=200)
 gym.register("worldsim/CrafterSim-v0", entry_point="worldsim.envs.crafter:CrafterSimEnv", max_episode_steps=10_000)
+gym.register("worldsim/PushTSim-v0", entry_point="worldsim.envs.pusht:PushTSimEnv", max_episode_steps=300)
+gym.register("worldsim/TableSim-v0", entry_point="worldsim.envs.table:TableSimEnv", max_episode_steps=400)
 gym.register("worldsim/BallsGoalSim-v0", entry_point="worldsim.envs:BallsGoalSimEnv", max_episode_steps=60)

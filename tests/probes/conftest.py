@@ -44,6 +44,11 @@ def lab_balls() -> World:
 
 
 @pytest.fixture(scope="session")
+def goal_balls() -> World:
+    return untrained("worldsim/BallsGoalSim-v0", (48, 48))
+
+
+@pytest.fixture(scope="session")
 def blocks() -> World:
     return untrained("worldsim/BlocksSim-v0", (32, 48))
 

@@ -12,7 +12,7 @@ from worldsim.probes import profile as profiles
 from worldsim.probes.probe import Lab, Outcome, Probe
 from worldsim.world import World
 
-OWN = '''
+OWN = """
 import numpy as np
 from worldsim.probes.probe import Cases, FilmProbe, Lab, Probe, Outcome, Trial
 
@@ -40,7 +40,7 @@ class Broken(Probe):
 
     def line(self, simulator):
         return 0, 1
-'''
+"""
 
 
 @pytest.fixture

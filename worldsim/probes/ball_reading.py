@@ -1,4 +1,4 @@
-"""Reading balls off frames of the balls laboratory: where each one is, by its colour.
+"""Reading balls off frames of the simulators of balls: where each one is, by its colour.
 
 Nothing is trained. What a reading of the simulator's own frames is off by is the floor of every probe that uses it.
 """
@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 
 from worldsim.envs.balls import BORDER, COLOURS
+from worldsim.envs.balls_goal import MARK
 from worldsim.envs.balls_lab import GROUNDS, SCREEN
 
 _LEAST = 0.25  # of the area that the smallest ball shows: less of a colour is no ball
 _SMALLEST = 0.05  # radius in box sides
-_OTHERS = np.array([BORDER, SCREEN, *GROUNDS.values()], np.float32)
+_KNOWN = np.array([*COLOURS, MARK, BORDER, SCREEN, *GROUNDS.values()], np.float32)  # all that there are
 
 
 def positions(frames: np.ndarray, colours: Sequence[int]) -> np.ndarray:
@@ -25,7 +26,8 @@ def positions(frames: np.ndarray, colours: Sequence[int]) -> np.ndarray:
     are nearer to its colour than half the way to any other colour there is.
     """
     flat = frames.reshape(-1, *frames.shape[-3:])
-    found = np.stack([[_position(frame, colour) for colour in colours] for frame in flat])
+    balls = [COLOURS[colour] for colour in colours]
+    found = np.stack([[centre(frame, ball) for ball in balls] for frame in flat])
     return found.reshape(*frames.shape[:-3], len(colours), 2)
 
 
@@ -34,7 +36,8 @@ def seen(frames: np.ndarray) -> np.ndarray:
     return ~np.isnan(positions(frames, range(len(COLOURS)))[..., 0])
 
 
-def _position(frame: np.ndarray, colour: int) -> tuple[float, float]:
+def centre(frame: np.ndarray, colour: np.ndarray) -> tuple[float, float]:
+    """The same of any one colour, RGB (3,), in one frame uint8 (H, W, 3)."""
     height, width = frame.shape[:2]
     side = min(height, width)
     weight = _weights(frame, colour)
@@ -51,11 +54,11 @@ def _position(frame: np.ndarray, colour: int) -> tuple[float, float]:
     return (column - (width - side) / 2) / side, 1 - (row - (height - side) / 2) / side
 
 
-def _weights(frame: np.ndarray, colour: int) -> np.ndarray:
+def _weights(frame: np.ndarray, colour: np.ndarray) -> np.ndarray:
     """How much of the colour each pixel has, (H, W): 1 is all, 0 half the way to another colour and beyond."""
-    others = np.concatenate([np.delete(COLOURS, colour, 0), _OTHERS])
-    reach = float(np.linalg.norm(others - COLOURS[colour], axis=1).min()) / 2
-    away = np.linalg.norm(frame.astype(np.float32) - COLOURS[colour], axis=-1)
+    apart = np.linalg.norm(_KNOWN - colour, axis=1)
+    reach = float(apart[apart > 0].min()) / 2
+    away = np.linalg.norm(frame.astype(np.float32) - colour, axis=-1)
     return np.clip(1 - away / reach, 0, 1)
 
 

@@ -148,13 +148,22 @@ class Occluder(BallProbe):
         raise NotImplementedError  # `trial` makes its own
 
     def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
-        hits = []
+        radii = np.array([trial.facts["radius"] for trial in cases.trials])
+        return self._off(frames, cases) <= radii  # nan, not seen, is not
+
+    def note(self, shown: np.ndarray, cases: Cases) -> str:
+        """What became of those that did not come out where they should."""
+        off = self._off(shown, cases)
+        return f"of {len(off)} {int(self.measure(shown, cases).sum())} come out, {int(np.isnan(off).sum())} are gone"
+
+    def _off(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        """How far each ball is from where it should have come out by then, nan where it is not seen."""
+        off = []
         for row, trial in enumerate(cases.trials):
             out = trial.facts["out"]
             place = reading.positions(frames[row, 0, out], [trial.facts["colour"]])[0]
-            true = cases.infos[row][0][out - 1]["positions"][1]
-            hits.append(bool(np.linalg.norm(place - true) <= trial.facts["radius"]))  # nan is not
-        return np.array(hits)
+            off.append(np.linalg.norm(place - cases.infos[row][0][out - 1]["positions"][1]))
+        return np.array(off)
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.9, 1

@@ -19,6 +19,8 @@ from worldsim.probes.probe import Lab, Outcome, Probe
 from worldsim.probes.rollouts import psnr
 from worldsim.probes.twin import Player, Simulator
 
+_SHOWN = 28.0  # dB from which on a picture shows a place: a World that does not show it must not pass as losing nothing
+
 
 class PlaceProbe(Probe):
     """A probe at standing places. down: the player looks at the ground there; acts: it does something."""
@@ -82,6 +84,12 @@ class Keys(PlaceProbe):
         return 0.95 * simulator, 1
 
 
+def _lost_of_left(twin: StandingTwin, steps: list[Action]) -> np.ndarray:
+    """How much worse the left half is known again after these steps than after standing still, dB (places,)."""
+    returned, idle = twin.shown(steps), twin.shown([{}] * len(steps))
+    return np.maximum(holding.same_left(idle, -1), _SHOWN) - holding.same_left(returned, -1)
+
+
 class LookAway(PlaceProbe):
     """Turn to the right and back: the left half, out of sight meanwhile, against standing still for as long."""
 
@@ -97,8 +105,7 @@ class LookAway(PlaceProbe):
             steps = [there] * ticks
         else:
             steps = [there] * ticks + [back] * ticks
-        returned, idle = twin.shown(steps), twin.shown([{}] * len(steps))
-        return holding.same_left(idle, -1) - holding.same_left(returned, -1)
+        return _lost_of_left(twin, steps)
 
     def line(self, simulator: float) -> tuple[float, float]:
         return -np.inf, 1
@@ -114,6 +121,36 @@ class TurnRound(LookAway):
     name = "turn-round-360"
     question = "Turn all the way round, 1.8 s, longer than the context: what is lost of the left half, in dB."
     degrees = 360
+
+
+class Dwell(PlaceProbe):
+    name = "dwell"
+    question = "Turn by 90 degrees, stay for up to 3.2 s, return: what is lost of the left half after the longest."
+    unit = "dB lost"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    _dwells = (0, 4, 16, 64)  # ticks; the context of the World that ships is of 11 frames
+
+    def run(self, lab: Lab) -> Outcome:
+        """As other probes; and a curve of the mean loss by how long the player looked elsewhere."""
+        outcome = super().run(lab)
+        twin = StandingTwin(lab.env, lab.world, _places(lab, self.down), lab.tick)
+        lost = [float(self._lost(twin, dwell).mean()) for dwell in self._dwells]
+        away = [(dwell + 18) / lab.spec.fps for dwell in self._dwells]
+        outcome.curves, outcome.axes = {"World": (away, lost)}, ("seconds", "dB lost")
+        outcome.note = f"the context is {lab.spec.context_length / lab.spec.fps:.2f} s long"
+        return outcome
+
+    def measure(self, twin: StandingTwin) -> np.ndarray:
+        return self._lost(twin, self._dwells[-1])
+
+    @staticmethod
+    def _lost(twin: StandingTwin, dwell: int) -> np.ndarray:
+        there: Action = {"camera": (holding.RATE, 0)}
+        back: Action = {"camera": (-holding.RATE, 0)}
+        return _lost_of_left(twin, [there] * 9 + [{}] * dwell + [back] * 9)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return -np.inf, 1
 
 
 class Edited(PlaceProbe):
@@ -167,7 +204,7 @@ class WayAndBack(PlaceProbe):
         steps: list[Action] = [{"forward": 1}] * 10 + [{"back": 1}] * 10
         truth, shown = twin.play(steps)
         idle = twin.play([{}] * len(steps))
-        lost = psnr(idle[1][:, -1], idle[0][:, -1]) - psnr(shown[:, -1], truth[:, -1])
+        lost = np.maximum(psnr(idle[1][:, -1], idle[0][:, -1]), _SHOWN) - psnr(shown[:, -1], truth[:, -1])
         went = psnr(truth[:, 10], truth[:, 0]) < 30  # nothing was in the way
         return lost[went]
 
@@ -194,5 +231,5 @@ class Animals(Probe):
 
 
 PROBES = (
-    Turns, Keys, LookAwayShort, TurnRound, Broken, Placed, StandStill, WayAndBack, Animals,
+    Turns, Keys, LookAwayShort, TurnRound, Dwell, Broken, Placed, StandStill, WayAndBack, Animals,
 )  # fmt: skip

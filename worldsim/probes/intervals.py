@@ -37,6 +37,12 @@ def mean_interval(values: np.ndarray, cut: float = 0.0) -> Interval:
     return Interval(float(means(values)), float(low), float(high))
 
 
+def spread(draws: np.ndarray) -> Interval:
+    """Mean of a figure of all starts together, from its values for starts drawn anew, and its 95% interval."""
+    low, high = np.percentile(draws, (2.5, 97.5))
+    return Interval(float(np.mean(draws)), float(low), float(high))
+
+
 def share_interval(hits: np.ndarray) -> Interval:
     """The share of hits, bool (places,), and its 95% interval by Wilson, which also of few is never a point."""
     count = len(hits)

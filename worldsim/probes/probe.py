@@ -98,14 +98,17 @@ class Outcome:
     """Raw values of a probe, one a start, by who showed the frames: "World", "simulator", and the baselines.
 
     float (starts,), nan where the frames could not be read, or bool where each start is right or wrong. films: frames
-    of the simulator and of the World, uint8 (starts, T + 1, H, W, 3), of which the worst are shown. curves: lines of
-    plots by name, (x, y) each. note: what else is to be said.
+    of the simulator and of the World, uint8 (starts, T + 1, H, W, 3), of which the worst are shown. curves: lines of a
+    plot by name, (x, y) each; axes: what they are. note: what else is to be said. drawn: each value is a figure of all
+    starts together, of starts that were drawn anew with replacement.
     """
 
     values: dict[str, np.ndarray]
     films: tuple[np.ndarray, np.ndarray] | None = None
     curves: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
+    axes: tuple[str, str] = ("seconds", "error, grey levels of 255")
     note: str = ""
+    drawn: bool = False
 
 
 class Probe(ABC):

@@ -20,7 +20,7 @@ from tqdm import tqdm
 import worldsim
 from worldsim.files import write_atomically
 from worldsim.probes.heldout import open_simulator
-from worldsim.probes.intervals import Interval, mean_interval, share_interval
+from worldsim.probes.intervals import Interval, mean_interval, share_interval, spread
 from worldsim.probes.probe import Lab, Outcome, Probe
 from worldsim.probes.stored import store_rollouts
 
@@ -30,10 +30,10 @@ _WORST = 5
 
 def probes_for(simulator: str | None) -> list[type[Probe]]:
     """The probes that ship for Worlds of a simulator, in the order in which they run."""
-    from worldsim.probes import any_world, ball_motion, ball_things, block_probes
+    from worldsim.probes import any_world, ball_motion, ball_things, block_probes, ranking
 
     every: Sequence[type[Probe]] = (
-        *ball_things.PROBES, *ball_motion.PROBES, *block_probes.PROBES, *any_world.PROBES
+        *ball_things.PROBES, *ball_motion.PROBES, *block_probes.PROBES, *ranking.PROBES, *any_world.PROBES
     )  # fmt: skip
     fitting = [probe for probe in every if not probe.simulators or simulator in probe.simulators]
     return sorted(fitting, key=lambda probe: not probe.gate)  # what others depend on comes first
@@ -145,7 +145,8 @@ def _facts(probe: Probe) -> dict[str, Any]:
 def _entry(probe: Probe, outcome: Outcome, before: np.ndarray | None) -> dict[str, Any]:
     """What stands of a probe in the report."""
     values = {who: np.asarray(found) for who, found in outcome.values.items()}
-    means = {who: _interval(found) for who, found in values.items()}
+    interval = spread if outcome.drawn else _interval
+    means = {who: interval(found) for who, found in values.items()}
     simulator = means["simulator"].mean if "simulator" in means else math.nan
     low, high = probe.line(simulator)
     bounded = math.isfinite(low) or math.isfinite(high)
@@ -165,6 +166,7 @@ def _entry(probe: Probe, outcome: Outcome, before: np.ndarray | None) -> dict[st
         "void": bounded and "untrained" in means and passes("untrained"),
         "controls": {who: mean for who, mean in means.items() if who not in ("World", "simulator")},
         "curves": outcome.curves,
+        "axes": outcome.axes,
         "note": outcome.note,
     }
     if before is not None and len(before) == len(values["World"]):

@@ -80,5 +80,6 @@ def _curves(figure: Any, entry: dict[str, Any]) -> None:
     axes = figure.subplots()
     for name, (x, y) in entry["curves"].items():
         axes.plot(x, y, marker="o", label=name)
-    axes.set(xscale="log", xlabel="seconds", ylabel="error, grey levels of 255")
+    across, up = entry["axes"]
+    axes.set(xlabel=across, ylabel=up, xscale="log" if across == "seconds" else "linear")
     axes.legend()

@@ -1,0 +1,46 @@
+"""The probes of the block world: the simulator itself passes them, and an untrained World does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from worldsim.probes import block_probes
+from worldsim.probes.block_probes import PlaceProbe
+from worldsim.probes.heldout import open_simulator
+from worldsim.probes.probe import Lab
+from worldsim.probes.profile import _entry
+from worldsim.world import World
+
+PROBES = [probe for probe in block_probes.PROBES if issubclass(probe, PlaceProbe)]
+
+
+@pytest.fixture(scope="module")
+def lab(blocks: World) -> Iterator[Lab]:
+    with open_simulator(blocks.spec) as env:
+        yield Lab(blocks, env, starts=4, seed=7_800_000)
+
+
+@pytest.mark.parametrize("kind", PROBES, ids=lambda kind: kind.name)
+def test_the_simulator_itself_passes_and_an_untrained_world_does_not(kind: type[PlaceProbe], lab: Lab) -> None:
+    probe = kind()
+    outcome = probe.run(lab)
+    assert len(outcome.values["simulator"]) >= 2
+    outcome.values["World"] = outcome.values["simulator"]
+    assert _entry(probe, outcome, None)["passed"] is True
+    assert _entry(probe, outcome, None)["void"] is False
+
+
+def test_who_is_told_the_opposite_turns_the_other_way(lab: Lab) -> None:
+    places = block_probes._places(lab, down=False)
+    twin = block_probes.StandingTwin(lab.env, lab.world, places, lab.tick)
+    twin = twin.beside(block_probes.Simulator(twin))
+    others = lab.players.beside(twin, acts=True)
+    gains = {
+        name: np.nanmean(block_probes.Turns().measure(twin.beside(others[name])))
+        for name in ("no actions", "wrong direction")
+    }
+    assert gains["no actions"] == pytest.approx(0, abs=0.1)
+    assert gains["wrong direction"] == pytest.approx(-1, abs=0.2)

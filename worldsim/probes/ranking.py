@@ -1,0 +1,130 @@
+"""Can policies be ranked inside a World? For Worlds of BallsGoalSim, whose rewards and ends are learned too.
+
+As SIMPLER asks of simulators (arXiv 2405.05941): the returns of policies inside against those outside, their Pearson
+and Spearman correlation, and the mean maximum rank violation. The policies were chosen before any result was seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from worldsim.envs.balls import FPS
+from worldsim.envs.balls_goal import MARK
+from worldsim.probes import ball_reading as reading
+from worldsim.probes.probe import Lab, Outcome, Probe
+from worldsim.probes.twin import Start
+
+MISTAKES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)  # share of random pushes, a policy each
+_STEPS = 60
+_STARTS = 50
+_DRAWS = 1000
+
+
+class Ranking(Probe):
+    name = "ranking"
+    question = (
+        "Twelve policies, which push the ball to the mark by what they see, and by chance in a share of the ticks: the "
+        "correlation (Pearson) of their mean returns in the World with those in the simulator, from the same starts."
+    )
+    unit = "r"
+    chance = 0.0
+    simulators = ("worldsim/BallsGoalSim-v0",)
+
+    def run(self, lab: Lab) -> Outcome:
+        starts = [lab.begin(seed, frames=2) for seed in range(lab.seed, lab.seed + min(lab.starts, _STARTS))]
+        true = np.stack([_real(lab, starts, mistakes) for mistakes in MISTAKES])  # (policies, starts)
+        shown = np.stack([_imagined(lab, starts, mistakes) for mistakes in MISTAKES])
+        rng = np.random.default_rng(0)
+        draws = rng.integers(len(starts), size=(_DRAWS, len(starts)))
+        values = {"World": np.array([_pearson(shown[:, some].mean(1), true[:, some].mean(1)) for some in draws])}
+        # How far two halves of the same real starts agree: what a perfect World would get.
+        halves = [rng.permutation(len(starts)) for _ in range(_DRAWS)]
+        middle = len(starts) // 2
+        values["simulator"] = np.array(
+            [_pearson(true[:, half[:middle]].mean(1), true[:, half[middle:]].mean(1)) for half in halves]
+        )
+        means = shown.mean(1), true.mean(1)
+        note = (
+            f"{len(MISTAKES)} policies, {len(starts)} starts; Spearman {_pearson(*map(_ranks, means)):.2f}; mean "
+            f"maximum rank violation (World, simulator) {rank_violation(*means):.3f}; mean return "
+            f"{means[0].mean():.2f} in the World, {means[1].mean():.2f} in the simulator"
+        )
+        curves = {"a policy each": (means[1].tolist(), means[0].tolist())}
+        axes = "mean return in the simulator", "mean return in the World"
+        return Outcome(values, curves=curves, axes=axes, note=note, drawn=True)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0.9, 1
+
+
+class Seeker:
+    """Pushes the white ball to the mark by what it sees, and by chance in a share of the ticks."""
+
+    def __init__(self, mistakes: float, seed: int) -> None:
+        self._mistakes, self._rng = mistakes, np.random.default_rng([seed, 0x5EEC])
+        self._before: np.ndarray | None = None
+
+    def act(self, frame: np.ndarray) -> np.ndarray:
+        """A push float32 (2,) at a frame uint8 (H, W, 3)."""
+        random = self._rng.uniform(-1, 1, 2)
+        errs = self._rng.random() < self._mistakes
+        ball, mark = reading.positions(frame, [0])[0], reading.centre(frame, MARK)
+        velocity = np.zeros(2) if self._before is None else (ball - self._before) * FPS
+        self._before = ball
+        push = np.clip(6 * (mark - ball) - 1.5 * velocity, -1, 1)
+        return (random if errs or np.isnan(push).any() else push).astype(np.float32)
+
+
+def _real(lab: Lab, starts: list[Start], mistakes: float) -> np.ndarray:
+    """Returns in the simulator, (starts,)."""
+    simulator: Any = lab.env.unwrapped
+    gained = np.zeros(len(starts))
+    for number, start in enumerate(starts):
+        simulator.restore(start.snapshot)
+        seeker, frame = Seeker(mistakes, start.seed), start.frames[-1]
+        for _ in range(_STEPS):
+            frame, reward, ended, _, _ = lab.env.step(seeker.act(frame))
+            gained[number] += float(reward)
+            if ended:
+                break
+    return gained
+
+
+def _imagined(lab: Lab, starts: list[Start], mistakes: float) -> np.ndarray:
+    """Returns in the World, (starts,), by its own rewards and ends."""
+    context, taken = np.stack([s.frames for s in starts]), np.stack([s.actions for s in starts])
+    run = lab.world.start(len(starts), [s.seed for s in starts], context=context, actions=taken)
+    seekers = [Seeker(mistakes, start.seed) for start in starts]
+    gained, going = np.zeros(len(starts)), np.ones(len(starts), bool)
+    for _ in range(_STEPS):
+        frames = run.frames.cpu().numpy()
+        result = run.step(np.stack([seeker.act(frame) for seeker, frame in zip(seekers, frames, strict=True)]))
+        gained += going * result.rewards.cpu().numpy()
+        going &= ~result.ends.cpu().numpy()
+        lab.tick(len(starts))
+    return gained
+
+
+def rank_violation(shown: np.ndarray, true: np.ndarray) -> float:
+    """Mean maximum rank violation: of each policy the most that it truly differs from one that is ranked the other way.
+
+    shown, true: mean returns (policies,) in the World and in the simulator; in units of the true return.
+    """
+    apart = np.abs(true[:, None] - true)
+    swapped = (shown[:, None] < shown) != (true[:, None] < true)
+    return float((apart * swapped).max(1).mean())
+
+
+def _pearson(one: np.ndarray, other: np.ndarray) -> float:
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    return values.argsort().argsort().astype(float)
+
+
+PROBES = (Ranking,)
