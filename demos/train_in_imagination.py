@@ -22,31 +22,38 @@ from worldsim.training.run import train
 
 N, IMAGINED, ENV = 20_000, 400_000, "worldsim/BallsGoalSim-v0"
 
-if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-    sys.exit(__doc__)
-out, seeds = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 5
-scores: dict[str, dict[str, list[float]]] = {}
-for seed in range(seeds):
-    here = out / f"seed-{seed}"
-    recipe = load_recipe("balls_goal").model_copy(update={"frames": N, "seed": 1_000_000 * seed})
-    world = train(recipe, here / "world")
-    policies = {
-        "in the World of N steps": train_agent(
-            here / "imagined",
-            world=str(world),
-            recording=here / "world" / "frames",
-            config=PPOConfig(steps=IMAGINED, seed=seed),
-        ),
-        "N real steps": train_agent(here / "real", env_id=ENV, lanes=16, config=PPOConfig(steps=N, seed=seed)),
-        "10 N real steps": train_agent(here / "more", env_id=ENV, lanes=16, config=PPOConfig(steps=10 * N, seed=seed)),
-        "random": "random",
-    }
-    for name, policy in policies.items():
-        result = evaluate(str(policy), ENV, out=here / "eval" / name.replace(" ", "-"))
-        scores.setdefault(name, {})[str(seed)] = result.returns
-    write_atomically(out / "scores.json", json.dumps(scores, indent=1))
 
-print(f"Return in {ENV}, {seeds} seeds, 100 episodes each; N is {N:,} [95% interval over seeds]")
-for name, of_seeds in scores.items():
-    mean = mean_interval(np.array([np.mean(returns) for returns in of_seeds.values()]))
-    print(f"{name:<26}{mean.mean:6.2f} [{mean.low:.2f}, {mean.high:.2f}]")
+def main(out: Path, seeds: int = 5) -> None:
+    scores: dict[str, dict[str, list[float]]] = {}
+    for seed in range(seeds):
+        here = out / f"seed-{seed}"
+        recipe = load_recipe("balls_goal").model_copy(update={"frames": N, "seed": 1_000_000 * seed})
+        world = train(recipe, here / "world")
+        policies = {
+            "in the World of N steps": train_agent(
+                here / "imagined",
+                world=str(world),
+                recording=here / "world" / "frames",
+                config=PPOConfig(steps=IMAGINED, seed=seed),
+            ),
+            "N real steps": train_agent(here / "real", env_id=ENV, lanes=16, config=PPOConfig(steps=N, seed=seed)),
+            "10 N real steps": train_agent(
+                here / "more", env_id=ENV, lanes=16, config=PPOConfig(steps=10 * N, seed=seed)
+            ),
+            "random": "random",
+        }
+        for name, policy in policies.items():
+            result = evaluate(str(policy), ENV, out=here / "eval" / name.replace(" ", "-"))
+            scores.setdefault(name, {})[str(seed)] = result.returns
+        write_atomically(out / "scores.json", json.dumps(scores, indent=1))
+
+    print(f"Return in {ENV}, {seeds} seeds, 100 episodes each; N is {N:,} [95% interval over seeds]")
+    for name, of_seeds in scores.items():
+        mean = mean_interval(np.array([np.mean(returns) for returns in of_seeds.values()]))
+        print(f"{name:<26}{mean.mean:6.2f} [{mean.low:.2f}, {mean.high:.2f}]")
+
+
+if __name__ == "__main__":  # recording starts processes, which import this file
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:3]))
