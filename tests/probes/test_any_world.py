@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from worldsim.probes import any_world
 from worldsim.probes.heldout import open_simulator
-from worldsim.probes.players import Backwards, Frozen, Retrieved, opposite
+from worldsim.probes.players import Backwards, Frozen, Retrieved, has_opposites, opposite
 from worldsim.probes.probe import Lab
-from worldsim.probes.twin import Simulator, Twin
+from worldsim.probes.twin import Simulator, Start, Twin
+from worldsim.spec import WorldSpec, space_to_json
 from worldsim.world import World
 
 
@@ -25,7 +27,7 @@ def test_opposite_actions_make_a_contrast_that_the_simulator_has_and_a_frozen_wo
     outcome = any_world.Contrast().run(lab)
     assert outcome.values["simulator"] == pytest.approx(np.ones(5), abs=1e-3)
     assert outcome.values["copy last frame"] == pytest.approx(np.zeros(5))
-    assert outcome.values["wrong direction"] == pytest.approx(-outcome.values["World"], abs=0.2)
+    assert outcome.values["wrong direction"] == pytest.approx(-outcome.values["World"])
     assert "permutation p" in outcome.note
 
 
@@ -43,16 +45,33 @@ def test_the_horizon_is_when_half_of_the_skill_is_lost() -> None:
     assert any_world._half_skill(np.array([120, 80, 40]), copied, seconds) == 0
 
 
-def test_horizon_and_surprise_say_something_of_each_start(lab: Lab) -> None:
-    horizon = any_world.Horizon()
-    horizon._marks = (1, 2, 4)
-    outcome = horizon.run(lab)
+def test_errors_grow_from_nothing_for_one_who_shows_the_truth(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(any_world.Horizon, "_marks", (1, 2, 4))
+    monkeypatch.setattr(Frozen, "show", lambda self, actions: truths[-1].simulate(actions)[0])
+    truths: list[Twin] = []
+    twin_of = lab.twin
+    monkeypatch.setattr(lab, "twin", lambda starts: truths.append(twin_of(starts)) or truths[-1])
+    outcome = any_world.Horizon().run(lab)
     assert set(outcome.curves) == {
         "World", "copy last frame", "no actions", "wrong direction", "nearest recorded", "untrained",
     }  # fmt: skip
-    assert all(len(y) == 3 for _, y in outcome.curves.values())
-    surprise = any_world.Surprise().run(lab)
-    assert surprise.values["World"].dtype == bool
+    assert outcome.curves["copy last frame"] == ([0.05, 0.1, 0.2], [0, 0, 0])  # it showed the truth this time
+    assert min(outcome.curves["World"][1]) > 0
+    assert outcome.drawn == 5
+
+
+def test_who_expects_what_happens_is_surprised_by_what_cannot(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+
+    def error(_: World, starts: list[Start], film: np.ndarray, actions: np.ndarray, lab: Lab) -> np.ndarray:
+        seen.append(film)
+        return np.abs(film.astype(float) - lab.twin(starts).simulate(actions)[0]).mean((1, 2, 3, 4))
+
+    monkeypatch.setattr(any_world, "_surprise", error)
+    outcome = any_world.Surprise().run(lab)
+    possible, impossible = seen[:2]
+    assert np.array_equal(possible[:, 0], impossible[:, 0])
+    assert not outcome.values["World"].any()
 
 
 def test_understudies_show_what_their_names_say(lab: Lab) -> None:
@@ -63,10 +82,11 @@ def test_understudies_show_what_their_names_say(lab: Lab) -> None:
     assert np.array_equal(Frozen(starts).show(actions), truth[:, :1].repeat(7, 1))
     undone = Backwards(Simulator(twin), lab.spec).show(actions)
     assert np.array_equal(undone, twin.truth(-actions))
-    recorded = np.concatenate([truth, truth[:, ::-1]], 1)
     kept = np.stack([start.frames for start in starts])
-    recalled = Retrieved(starts, np.concatenate([kept, recorded], 1)).show(actions)
-    assert np.array_equal(recalled, np.concatenate([kept[:, -1:], recorded[:, :6]], 1))
+    recalled = Retrieved(starts, np.concatenate([kept, truth[:, 1:], truth[:, ::-1]], 1)).show(actions)
+    assert np.array_equal(recalled, truth)  # what followed in the recording
+    at_the_end = Retrieved(starts, np.concatenate([truth[:, :0:-1], kept], 1)).show(actions)
+    assert not np.array_equal(at_the_end[:, 0], kept[:, -1])  # nothing follows there: another moment stands in
 
 
 def test_opposite_turns_numbers_round_and_exchanges_keys(blocks: World) -> None:
@@ -77,6 +97,15 @@ def test_opposite_turns_numbers_round_and_exchanges_keys(blocks: World) -> None:
     assert other["camera"].tolist() == [-3, 4]
     assert other["hotbar"] == action["hotbar"]
     assert space.contains(other)
+
+
+def test_doing_nothing_is_always_the_same_and_who_cannot_turn_round_is_left_out(blocks: World) -> None:
+    with open_simulator(blocks.spec) as env:
+        blocks_lab = Lab(blocks, env)
+        assert np.array_equal(blocks_lab.idle(3), blocks_lab.idle(3))
+    assert has_opposites(blocks.spec)
+    one_of_four = space_to_json(spaces.Discrete(4))
+    assert not has_opposites(WorldSpec(name="four", size=(64, 64), fps=20, action=one_of_four, context_length=4))
 
 
 def test_a_twin_says_what_it_is_to_be_played_by(lab: Lab) -> None:

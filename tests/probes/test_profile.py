@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from worldsim.probes import profile as profiles
+from worldsim.probes import profile_table
 from worldsim.probes.probe import Lab, Outcome, Probe
 from worldsim.world import World
 
@@ -73,8 +75,24 @@ def test_a_run_leaves_figures_trials_and_a_page_and_a_crash_costs_only_itself(wo
     page = (out / "profile.html").read_text()
     assert page.count("<video") == 3
     assert "IndexError" in page
-    again = profiles.profile(str(world_dir), only=["brightness"], files=[own], starts=3, out=out, against=out)
-    assert again["probes"][0]["change"] == {"mean": 0, "low": 0, "high": 0}
+    assert shlex.split(report["command"])[:4] == ["worldsim", "probe", str(world_dir), "--starts"]
+    assert f"--only brightness broken --probe {own}" in report["command"]
+
+
+def test_two_worlds_are_compared_start_by_start(world_dir: Path, own: Path, balls: World) -> None:
+    first, second = world_dir.parent / "first", world_dir.parent / "second"
+    one = profiles.profile(str(world_dir), only=["brightness"], files=[own], starts=3, out=first)["probes"][0]
+    sizes = balls.dynamics.config.model_dump()
+    World.random(balls.spec, balls.tokenizer.config, seed=1, **sizes).save(world_dir.parent / "other")
+    report = profiles.profile(
+        str(world_dir.parent / "other"), only=["brightness"], files=[own], starts=3, out=second, against=first
+    )
+    other = report["probes"][0]
+    assert other["change"]["mean"] == pytest.approx(other["mean"] - one["mean"])
+    assert other["change"]["low"] <= other["change"]["mean"] <= other["change"]["high"]
+    assert "change" in profile_table.table(report).splitlines()[1]
+    with pytest.raises(ValueError, match=r"had other starts \(starts: 3 there, 4 now\)"):
+        profiles.profile(str(world_dir), only=["brightness"], files=[own], starts=4, out=second, against=first)
 
 
 def outcome(world: list[float], untrained: list[float], simulator: list[float]) -> Outcome:
@@ -92,17 +110,39 @@ class Near(Probe):
         return 0, 2 * simulator
 
 
-def test_what_passes_is_said_by_the_line_and_void_is_what_an_untrained_world_passes() -> None:
-    def verdict(*values: list[float]) -> tuple[bool, bool]:
+def test_what_passes_is_said_by_the_line_and_void_is_what_a_baseline_passes() -> None:
+    def verdict(*values: list[float]) -> tuple[bool, list[str]]:
         entry = profiles._entry(Near(), outcome(*values), None)
         return entry["passed"], entry["void"]
 
-    assert verdict([1, 2, 2], [9, 9, 9], [1, 1, 1]) == (True, False)
-    assert verdict([3, 2, 2], [9, 9, 9], [1, 1, 1]) == (False, False)
-    assert verdict([1, 2, 2], [1, 1, 1], [1, 1, 1]) == (True, True)
     nan = float("nan")
-    assert verdict([1, 1, nan], [nan, nan, nan], [1, 1, 1]) == (False, False)  # a third cannot be read
-    assert verdict([1] * 5 + [nan], [nan] * 6, [1] * 6) == (True, False)
+    assert verdict([1, 2, 2], [9, 9, 9], [1, 1, 1]) == (True, [])
+    assert verdict([3, 2, 2], [9, 9, 9], [1, 1, 1]) == (False, [])
+    assert verdict([1, 2, 2], [1, 1, 1], [1, 1, 1]) == (True, ["untrained"])
+    assert verdict([1, 1, nan], [nan, nan, nan], [1, 1, 1]) == (False, [])  # a third cannot be read
+    assert verdict([1] * 20 + [nan], [nan] * 21, [1] * 21) == (True, [])
+    assert verdict([1, 1, nan], [nan, nan, nan], [1, 1, nan]) == (True, [])  # where nothing was asked
+    with pytest.raises(ValueError, match="could not be read"):
+        verdict([1, 1], [1, 1], [nan, nan])
+
+
+def test_too_much_and_too_little_do_not_pass_for_right() -> None:
+    class Gain(Near):
+        better = "near 1"
+
+        def line(self, simulator: float) -> tuple[float, float]:
+            return 0.9, 1.1
+
+    assert profiles._entry(Gain(), outcome([0.95, 1.05], [0, 0], [1, 1]), None)["passed"] is True
+    assert profiles._entry(Gain(), outcome([0, 2], [0, 0], [1, 1]), None)["passed"] is False
+
+
+def test_figures_of_all_starts_together_have_the_interval_of_the_draws() -> None:
+    draws = np.concatenate([[1.5], np.linspace(1, 2, 1000)])
+    entry = profiles._entry(Near(), Outcome({"World": draws, "simulator": np.ones(1001)}, drawn=32), draws - 0.25)
+    assert entry["n"] == 32
+    assert (entry["mean"], entry["low"], entry["high"]) == pytest.approx((1.5, 1.025, 1.975), abs=0.01)
+    assert entry["change"] == pytest.approx((0.25, 0.25, 0.25))
 
 
 def test_the_worst_starts_are_those_that_cannot_be_read_and_then_those_furthest_off() -> None:
@@ -123,8 +163,20 @@ def test_a_file_without_a_probe_is_an_error_that_says_so(text: str, message: str
         profiles.probes_in(tmp_path / "nowhere.py")
 
 
+def test_a_probe_without_a_question_and_one_of_another_simulator_are_errors(
+    world_dir: Path, own: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "lacking.py"
+    path.write_text(own.read_text().replace('    question = "How much brighter is it after a tenth of a second?"', ""))
+    with pytest.raises(ValueError, match=r"the probe Brightness of .*lacking.py lacks question"):
+        profiles.probes_in(path)
+    path.write_text(own.read_text().replace('    unit = "of 255"', '    simulators = ("worldsim/BlocksSim-v0",)'))
+    with pytest.raises(ValueError, match="brightness is for Worlds of worldsim/BlocksSim-v0, not of worldsim/BallsSim"):
+        profiles.profile(str(world_dir), only=["brightness"], files=[path], out=tmp_path / "out")
+
+
 def test_bad_arguments_are_errors_that_say_what_there_is(world_dir: Path, own: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no probe 'falling' for .* there are .*determinism"):
+    with pytest.raises(ValueError, match=r"no probe 'falling' for .*BallsSim-v0; there are .*determinism"):
         profiles.profile(str(world_dir), only=["falling"], out=tmp_path / "out")
     with pytest.raises(ValueError, match="at least 2"):
         profiles.profile(str(world_dir), only=["contrast"], starts=1, out=tmp_path / "out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from typing import ClassVar, Literal
 
@@ -10,13 +11,14 @@ import torch
 
 from worldsim.probes.heldout import CONTEXT as LONG_CONTEXT
 from worldsim.probes.heldout import wander
-from worldsim.probes.players import opposite
+from worldsim.probes.intervals import with_draws
+from worldsim.probes.players import has_opposites, opposite
 from worldsim.probes.probe import Cases, FilmProbe, Lab, Outcome, Probe, Trial
 from worldsim.probes.twin import Start, Twin
 from worldsim.world import World, load
 
 _PERMUTATIONS = 2000
-_DRAWS = 1000  # of the starts, for intervals of figures that all of them make together
+_TRIES = 20  # seeds that are tried for each start that is wanted
 
 
 def wandering(lab: Lab, count: int, steps: int = 0) -> tuple[list[Start], np.ndarray]:
@@ -25,8 +27,7 @@ def wandering(lab: Lab, count: int, steps: int = 0) -> tuple[list[Start], np.nda
     ValueError if the simulator's episodes end too soon.
     """
     starts, taken = [], []
-    seed = lab.seed
-    while len(starts) < count:
+    for seed in range(lab.seed, lab.seed + _TRIES * count):
         frames, actions, snapshot = [], [], None
         for frame, action, _ in wander(lab.env, seed):
             frames.append(frame)
@@ -35,37 +36,37 @@ def wandering(lab: Lab, count: int, steps: int = 0) -> tuple[list[Start], np.nda
             if len(frames) == LONG_CONTEXT + steps:
                 break
             actions.append(lab.spec.flatten(action))
-        seed += 1
         if len(frames) == LONG_CONTEXT + steps:
             past, future = np.stack(actions[: LONG_CONTEXT - 1]), actions[LONG_CONTEXT - 1 :]
             starts.append(Start(np.stack(frames[:LONG_CONTEXT]), past, snapshot, seed))
             taken.append(np.array(future, np.float32).reshape(steps, lab.spec.action_dim))
-        elif seed - lab.seed > 20 * count:
-            raise ValueError(f"hardly any episode of {lab.spec.simulator} lasts {LONG_CONTEXT + steps} frames")
-    return starts, np.stack(taken, 1)
+        if len(starts) == count:
+            return starts, np.stack(taken, 1)
+    raise ValueError(f"hardly any episode of {lab.spec.simulator} lasts {LONG_CONTEXT + steps} frames from here on")
 
 
 class Contrast(FilmProbe):
     name = "contrast"
     question = (
-        "From one start, with the same noise, an action held for half a second or its opposite: the cosine between the "
-        "difference that it makes in the simulator and in the World."
+        "From one start, with the same noise, a random action held for 0.2 s or its opposite: the cosine between the "
+        "difference that this makes in the simulator and in the World."
     )
     unit = "cosine"
     acts = True
     chance = 0.0
-    _ticks = 10
+    _ticks = 4  # or a camera would show what nobody has seen
 
     def trials(self, lab: Lab) -> list[Trial]:
-        """At starts of exploration: an action that the explorer might take, and the opposite."""
-        space = lab.spec.action_space
-        starts, _ = wandering(lab, lab.starts)
+        """At starts of exploration: a random action, and the opposite, or another where there is none."""
+        space = copy.deepcopy(lab.spec.action_space)
+        space.seed(lab.seed)
+        turned = has_opposites(lab.spec)
         found = []
-        for number, start in enumerate(starts):
-            space.seed(lab.seed + number)
+        for start in wandering(lab, lab.starts)[0]:
             action = space.sample()
-            pair = [lab.spec.flatten(one) for one in (action, opposite(space, action))]
-            found.append(Trial(start, np.repeat(np.stack(pair)[:, None], self._ticks, 1)))
+            other = opposite(space, action) if turned else space.sample()
+            pair = np.stack([lab.spec.flatten(action), lab.spec.flatten(other)])
+            found.append(Trial(start, np.repeat(pair[:, None], self._ticks, 1)))
         return found
 
     def trial(self, lab: Lab, seed: int, rng: np.random.Generator) -> Trial:
@@ -164,14 +165,13 @@ class Horizon(Probe):
         copied = errors["copy last frame"]
         seconds = [mark / lab.spec.fps for mark in marks]
         curves = {name: (seconds, np.sqrt(wrong.mean(0)).tolist()) for name, wrong in errors.items()}
-        rng = np.random.default_rng(0)
-        draws = rng.integers(len(starts), size=(_DRAWS, len(starts)))  # one start alone has no skill to speak of
+        draws = with_draws(len(starts))  # one start alone has no skill to speak of
         values = {
             name: np.array([_half_skill(wrong[some].mean(0), copied[some].mean(0), seconds) for some in draws])
             for name, wrong in errors.items()
             if name != "copy last frame"
         }
-        return Outcome(values, curves=curves, note=f"{len(starts)} starts", drawn=True)
+        return Outcome(values, curves=curves, drawn=len(starts))
 
     def line(self, simulator: float) -> tuple[float, float]:
         return -np.inf, np.inf
@@ -202,12 +202,14 @@ class Surprise(Probe):
         backwards = np.stack([start.frames[::-1][: self._ticks + 1] for start in starts])
         moved = [np.abs(np.diff(start.frames.astype(np.float32), axis=0)).mean((1, 2, 3)) for start in starts]
         fair = np.array([change[-self._ticks :].min() > 0.05 for change in moved])  # what rests runs backwards too
+        both = truth[fair], backwards[fair]
+        chosen, taken = [start for start, moves in zip(starts, fair, strict=True) if moves], actions[:, fair]
         values = {}
         for name, world in (("World", lab.world), ("untrained", lab.players.untrained)):
-            possible, impossible = (_surprise(world, starts, film, actions, lab) for film in (truth, backwards))
-            values[name] = (possible >= impossible)[fair]
-        frozen = [_change(lab.world, film) for film in (truth, backwards)]
-        values["copy last frame"] = (frozen[0] >= frozen[1])[fair]
+            possible, impossible = (_surprise(world, chosen, film, taken, lab) for film in both)
+            values[name] = possible >= impossible
+        possible, impossible = (_change(lab.world, film) for film in both)
+        values["copy last frame"] = possible >= impossible
         return Outcome(values, note=f"{int(fair.sum())} of {len(fair)} starts, in which something moves all the time")
 
     def line(self, simulator: float) -> tuple[float, float]:

@@ -11,14 +11,15 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from worldsim.envs.balls import FPS, RADIUS, WALL
-from worldsim.envs.balls_lab import FRICTION, GRAVITY, RESTITUTION, Ball, Scene
+from worldsim.envs.balls import FPS, WALL
+from worldsim.envs.balls_lab import FRICTION, GRAVITY, LARGE, RESTITUTION, Ball, Scene
 from worldsim.probes import ball_reading as reading
 from worldsim.probes.probe import CONTEXT, Cases, FilmProbe, Lab, Trial
 
 SIMULATOR = "worldsim/BallsLabSim-v0"
 SHOWN = (CONTEXT - 1) / FPS  # seconds that pass in the context
 _GAP = 0.01  # between a ball and a wall that it is not to touch
+_BESIDE = 0.04  # how far off a ball may be that is still where it should be
 
 
 class BallProbe(FilmProbe):
@@ -95,15 +96,24 @@ class Collision(BallProbe):
     _after = 8  # last steps, in which both are on their way again
 
     def scene(self, rng: np.random.Generator) -> Scene:
-        normal = direction(rng)
-        aside = np.array([-normal[1], normal[0]])
-        radii = rng.uniform(0.08, RADIUS - 0.02, 2)
-        # The faster one comes from the left of the normal, the other rests or comes to meet it.
-        speeds = np.array([rng.uniform(0.3, 0.5), -rng.uniform(0.0, 0.25)])
-        velocities = speeds[:, None] * normal + rng.uniform(-0.08, 0.08, (2, 1)) * aside
-        meeting = rng.uniform(0.47, 0.53, 2)
-        places = meeting + np.array([-radii[0], radii[1]])[:, None] * normal - velocities * (SHOWN + 0.2)
-        pairs = zip(places, velocities, radii, strict=True)
+        while True:
+            normal = direction(rng)
+            aside = np.array([-normal[1], normal[0]])
+            radii = rng.uniform(0.08, LARGE, 2)
+            # The first goes along the normal; the other rests, as some do in recordings, or comes to meet it.
+            meets = rng.random() < 0.7
+            speeds = np.array([rng.uniform(0.3, 0.5), -rng.uniform(0.15, 0.3) if meets else 0.0])
+            slants = rng.uniform(-0.08, 0.08, 2) * (speeds != 0)
+            velocities = speeds[:, None] * normal + slants[:, None] * aside
+            meeting = rng.uniform(0.4, 0.6, 2) + np.array([-radii[0], radii[1]])[:, None] * normal
+            masses = radii**2
+            impulse = (1 + RESTITUTION) * (speeds[0] - speeds[1]) * masses.prod() / masses.sum()
+            after = velocities + (np.array([-1, 1]) * impulse / masses)[:, None] * normal
+            ends = np.stack([meeting - velocities * (SHOWN + 0.2), meeting + after * (self.length / FPS - 0.2)])
+            room = (WALL + radii + _GAP)[:, None]
+            if (ends > room).all() and (ends < 1 - room).all():  # neither comes from outside, nor meets the border
+                break
+        pairs = zip(ends[0], velocities, radii, strict=True)
         return Scene("space", tuple(Ball(as_pair(p), as_pair(v), float(r)) for p, v, r in pairs))
 
     def both(self, frames: np.ndarray, cases: Cases) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -133,6 +143,24 @@ class CollisionEnergy(Collision):
         masses, *both = self.both(frames, cases)
         shown, true = ((masses * (velocities**2).sum(2)).sum(1) for velocities in both)
         return np.abs(shown / true - 1)
+
+
+class CollisionRebound(Collision):
+    name = "collision-rebound"
+    question = "Two balls collide in space: how fast they part where they met, by how fast they should."
+    unit = "speed shown / true"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "near 1"
+
+    def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        _, shown, true = self.both(frames, cases)
+        before = np.array([[ball.velocity for ball in trial.facts["scene"].balls] for trial in cases.trials])
+        parting, meeting = true[:, 1] - true[:, 0], before[:, 1] - before[:, 0]
+        normal = parting - meeting  # the push that each gave the other
+        normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+        return ((shown[:, 1] - shown[:, 0]) * normal).sum(1) / (parting * normal).sum(1)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0.9, 1.1
 
 
 class Fall(BallProbe):
@@ -218,7 +246,7 @@ class Bounce(BallProbe):
 
 class PushedAtWall(BallProbe):
     name = "wall"
-    question = "A ball is pushed against a wall for 1.5 s: the share that are not on their side of it at the end."
+    question = "A ball is pushed against a wall for 1.5 s: the share that are not beside it, on their side, at the end."
     better: ClassVar[Literal["low", "high", "near 1"]] = "low"
     acts = True
     length = 30
@@ -244,13 +272,19 @@ class PushedAtWall(BallProbe):
 
     def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
         last = reading.positions(frames[:, 0, -1], [0])[:, 0]
+        off = np.linalg.norm(last - cases.of("positions")[:, -1, 0], axis=1)
+        return ~(off < _BESIDE)  # nan, not seen, is not
+
+    def note(self, shown: np.ndarray, cases: Cases) -> str:
+        last = reading.positions(shown[:, 0, -1], [0])[:, 0]
         names = ("axis", "place", "towards")
         axes, places, towards = (np.array([trial.facts[name] for trial in cases.trials]) for name in names)
-        on_its_side = (last[np.arange(len(last)), axes] - places) * towards < 0  # nan, not seen, is not
-        return ~on_its_side
+        beyond = (last[np.arange(len(last)), axes] - places) * towards > 0
+        gone = np.isnan(last[:, 0])
+        return f"of {len(last)} balls {int(beyond.sum())} are beyond the wall, {int(gone.sum())} are gone"
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0, 0.02
 
 
-PROBES = (UniformMotion, CollisionMomentum, CollisionEnergy, Fall, Slide, Bounce, PushedAtWall)
+PROBES = (UniformMotion, CollisionMomentum, CollisionEnergy, CollisionRebound, Fall, Slide, Bounce, PushedAtWall)

@@ -10,9 +10,11 @@ from worldsim.envs.balls import COLOURS, FPS, WALL
 from worldsim.envs.balls_lab import Ball, Scene
 from worldsim.probes import ball_reading as reading
 from worldsim.probes.ball_motion import SHOWN, BallProbe, UniformMotion, as_pair, direction
-from worldsim.probes.intervals import mean_interval
+from worldsim.probes.intervals import with_draws
 from worldsim.probes.probe import Cases, Lab, Outcome, Probe, Trial
 
+_MOVED = 0.015  # box sides in a quarter of a second; the slowest ball goes twice as far
+_KNOWN = 0.5  # of the speed: a World whose error is more than this does not know the usual motion
 _DIRECTIONS = np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
 
 
@@ -25,12 +27,12 @@ class Pushed(BallProbe):
 
     def scene(self, rng: np.random.Generator) -> Scene:
         radius = rng.uniform(0.08, 0.105)
-        return Scene("table", (Ball(as_pair(rng.uniform(0.4, 0.6, 2)), radius=radius),))
+        return Scene("table", (Ball(as_pair(rng.uniform(0.46, 0.54, 2)), radius=radius),))
 
     def trial(self, lab: Lab, seed: int, rng: np.random.Generator) -> Trial:
         way = int(rng.integers(8))
         push = lab.idle(self.length)
-        push[: self._ticks] = rng.uniform(0.4, 1.0) * _DIRECTIONS[way] / np.abs(_DIRECTIONS[way]).max()
+        push[: self._ticks] = rng.uniform(0.4, 0.8) * _DIRECTIONS[way] / np.abs(_DIRECTIONS[way]).max()
         return Trial(lab.begin(seed, {"scene": self.scene(rng)}), push, {"way": way})
 
     def moved(self, frames: np.ndarray) -> np.ndarray:
@@ -74,6 +76,7 @@ class Rest(BallProbe):
     question = "Balls rest on the table for 3 s: how far from its place the ball that is furthest off is at the end."
     unit = "box sides"
     better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    easy = ("copy last frame", "untrained")  # which begins by copying
     length = 60
 
     def scene(self, rng: np.random.Generator) -> Scene:
@@ -92,17 +95,20 @@ class Rest(BallProbe):
 
 
 class Counted(BallProbe):
-    """One to three balls, a white one among them, that move about in space."""
+    """One to three balls, a white one among them, that move about in space. Those that stand still are not right."""
 
     def scene(self, rng: np.random.Generator) -> Scene:
         return Scene("space", _apart(rng, int(rng.integers(1, 4)), still=False))
 
     def right(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
-        """Whether each frame (trials, T, H, W, 3) shows just the balls that there are, bool (trials, T)."""
+        """Whether frames (trials, T, H, W, 3) show just the balls that there are, and those move: bool (trials,)."""
         there = np.zeros((len(frames), 1, len(COLOURS)), bool)
         for row, trial in enumerate(cases.trials):
             there[row, 0, [ball.colour for ball in trial.facts["scene"].balls]] = True
-        return (reading.seen(frames) == there).all(2)
+        places = reading.positions(frames, range(len(COLOURS)))
+        counted = (~np.isnan(places[..., 0]) == there).all((1, 2))
+        ways = np.linalg.norm(places[:, 1:] - places[:, :-1], axis=-1)  # nan where there is none
+        return counted & (np.nan_to_num(ways).max((1, 2)) > _MOVED)
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.95, 1
@@ -110,37 +116,42 @@ class Counted(BallProbe):
 
 class Number(Counted):
     name = "number"
-    question = "Balls move about for 10 s: the share of starts after which there are just those that there were."
+    question = "Balls move about for 10 s: the share of starts after which there are just those that were, and move."
     length = 200
 
     def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
-        return self.right(frames[:, 0, -1:], cases)[:, 0]
+        return self.right(frames[:, 0, -6::5], cases)
 
 
 class Permanence(Counted):
     name = "permanence"
-    question = "Balls move about for 2 s: the share of starts where none vanishes and none appears in any fifth frame."
+    question = "Balls move about for 2 s: the share of starts where each fifth frame shows just those that were."
     length = 40
 
     def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
-        return self.right(frames[:, 0, 5::5], cases).all(1)
+        return self.right(frames[:, 0, 5::5], cases)
 
 
 class Occluder(BallProbe):
     name = "occluder"
-    question = "A ball passes behind a screen: the share that come out in their colour, within a radius of the place."
+    question = (
+        "A ball is hidden behind a screen for 0.25 to 0.8 s: the share that come out in their colour, within a radius "
+        "of the true place."
+    )
     length = 76
 
     def trial(self, lab: Lab, seed: int, rng: np.random.Generator) -> Trial:
-        radius, speed = rng.uniform(0.08, 0.09), 0.15 * (0.5 / 0.15) ** rng.uniform()
-        left = rng.uniform(0.42, 0.45)
-        right = left + rng.uniform(0.2, 0.28)
+        hidden, width, radius = 0.25 * 3.2 ** rng.uniform(), rng.uniform(0.285, 0.3), rng.uniform(0.08, 0.083)
+        speed = (width - 2 * radius) / hidden
+        before = WALL + 2 * radius + 0.03 + speed * SHOWN  # room to be seen in on this side of the screen
+        left = rng.uniform(before, 1 - WALL - 2 * radius - 0.04 - width)
+        right = left + width
         begin = left - radius - 0.02 - speed * SHOWN
         colour = int(rng.integers(1, len(COLOURS)))
         aside = Ball((0.15, rng.choice([0.15, 0.85])), radius=0.08)  # there is a white ball in all that is recorded
         balls = (aside, Ball((begin, rng.uniform(0.4, 0.6)), (speed, 0.0), radius, colour))
         out = int(np.ceil((right + radius + 0.02 - (begin + speed * SHOWN)) / speed * FPS))
-        facts = {"out": out, "colour": colour, "radius": radius}
+        facts = {"out": out, "colour": colour, "radius": radius, "hidden": hidden}
         start = lab.begin(seed, {"scene": Scene("space", balls, screen=(left, right))})
         return Trial(start, lab.idle(self.length), facts)
 
@@ -152,9 +163,12 @@ class Occluder(BallProbe):
         return self._off(frames, cases) <= radii  # nan, not seen, is not
 
     def note(self, shown: np.ndarray, cases: Cases) -> str:
-        """What became of those that did not come out where they should."""
-        off = self._off(shown, cases)
-        return f"of {len(off)} {int(self.measure(shown, cases).sum())} come out, {int(np.isnan(off).sum())} are gone"
+        """What became of those that did not come out where they should, and how long the others were hidden."""
+        right, off = self.measure(shown, cases), self._off(shown, cases)
+        hidden = np.array([trial.facts["hidden"] for trial in cases.trials])
+        halves = [f"{right[part].mean():.2f}" for part in (hidden < 0.4, hidden >= 0.4) if part.any()]
+        gone = int(np.isnan(off).sum())
+        return f"of {len(off)} {gone} are gone; share right below and above 0.4 s: {', '.join(halves)}"
 
     def _off(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
         """How far each ball is from where it should have come out by then, nan where it is not seen."""
@@ -170,42 +184,54 @@ class Occluder(BallProbe):
 
 
 class Unseen(Probe):
-    """Uniform motion of balls that no recording has had, by that of balls like those recorded."""
+    """Uniform motion of balls that no recording has had, by that of balls as fast that are like those recorded."""
 
     unit = "error / error of balls like those recorded"
     better: ClassVar[Literal["low", "high", "near 1"]] = "low"
     simulators = BallProbe.simulators
-    usual: ClassVar[UniformMotion] = UniformMotion()
+    usual: ClassVar[UniformMotion]
     strange: ClassVar[UniformMotion]
 
     def run(self, lab: Lab) -> Outcome:
+        """Play both kinds; a ratio is of means over starts, and none where the usual motion is not known either."""
         usual, strange = self.usual.run(lab), self.strange.run(lab)
-        means = {who: mean_interval(errors).mean for who, errors in usual.values.items()}
-        # What is read off the simulator's frames is off by next to nothing of either kind: no floor for a ratio.
-        values = {who: errors / means[who] for who, errors in strange.values.items() if who != "simulator"}
-        here = mean_interval(strange.values["World"]).mean
-        return Outcome(values, strange.films, note=f"box sides/s: {means['World']:.3f} usually, {here:.3f} of these")
+        draws, least = with_draws(lab.starts), _KNOWN * float(np.mean(self.usual.speeds))
+        values = {}
+        for who in usual.values.keys() - {"simulator"}:  # what is read off its frames is off by next to nothing
+            means = [np.array([_mean(outcome.values[who][some]) for some in draws]) for outcome in (usual, strange)]
+            values[who] = np.where(means[0] < least, means[1] / means[0], np.nan)
+        wrong = [f"{_mean(outcome.values['World']):.3f}" for outcome in (usual, strange)]
+        return Outcome(
+            values, strange.films, note=f"box sides/s: {wrong[0]} usually, {wrong[1]} of these", drawn=lab.starts
+        )
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0, 2
 
 
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan
+
+
 class UnseenSpeed(Unseen):
     name = "unseen-speed"
-    question = "Uniform motion faster than any recorded: error by the usual one."
+    question = "Uniform motion in space, faster than any ball began in a recording: its error by that of usual balls."
     usual = UniformMotion(radii=(0.08, 0.09), length=6)  # the box is too small to be fast in it for longer
     strange = UniformMotion(radii=(0.08, 0.09), speeds=(0.95, 1.05), length=6)
 
 
 class UnseenSize(Unseen):
     name = "unseen-size"
-    question = "Uniform motion of balls larger than any recorded: error by the usual one."
+    question = "Uniform motion of balls larger than any recorded: its error by that of balls as fast."
+    usual = UniformMotion(speeds=(0.2, 0.45))
     strange = UniformMotion(radii=(0.145, 0.17), speeds=(0.2, 0.45))
 
 
 class UnseenCombination(Unseen):
     name = "unseen-combination"
-    question = "Uniform motion of balls both large and fast, recorded only large or fast: error by the usual one."
+    question = "Uniform motion of balls large and fast, recorded only large or fast: its error by that of small ones."
+    usual = UniformMotion(radii=(0.08, 0.1), speeds=(0.52, 0.6))
     strange = UniformMotion(radii=(0.11, 0.13), speeds=(0.52, 0.6))
 
 

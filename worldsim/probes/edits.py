@@ -27,7 +27,7 @@ def edits(twin: StandingTwin) -> dict[str, Any]:
     shows the edit (and in "after" does not show it while looking away):
     edited, unedited: how far the World's picture lies on the way from the true one without (0) to the true one with the
     edit (1), once it has made the edit and once it has not; right: the share of the places where the first lies beyond
-    the middle and the second does not.
+    the middle and the second does not; by_place: that at each place, nan where it is not asked.
     """
     up: Action = {"camera": (10.0, -10.0)}
     back: Action = {"camera": (-10.0, 10.0)}
@@ -43,11 +43,13 @@ def edits(twin: StandingTwin) -> dict[str, Any]:
             between = true_without[:, moment], true[:, moment]
             seen, edited = towards(shown[:, moment], *between)
             _, unedited = towards(shown_without[:, moment], *between)
+            right = np.where(seen & fair, (edited > 0.5) & (unedited <= 0.5), np.nan)
             edited, unedited = edited[seen & fair], unedited[seen & fair]
             report[key][when] = {
                 "edited": edited.tolist(),
                 "unedited": unedited.tolist(),
-                "right": share_interval((edited > 0.5) & (unedited <= 0.5)),
+                "right": share_interval(right[seen & fair] == 1),
+                "by_place": right.tolist(),
             }
     return report
 

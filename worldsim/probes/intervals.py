@@ -38,9 +38,20 @@ def mean_interval(values: np.ndarray, cut: float = 0.0) -> Interval:
 
 
 def spread(draws: np.ndarray) -> Interval:
-    """Mean of a figure of all starts together, from its values for starts drawn anew, and its 95% interval."""
-    low, high = np.percentile(draws, (2.5, 97.5))
-    return Interval(float(np.mean(draws)), float(low), float(high))
+    """A figure of all starts together, the first value, and its 95% interval from the others: of starts drawn anew.
+
+    nan if the figure or one draw of ten is nan.
+    """
+    if np.isnan(draws[0]) or np.isnan(draws).mean() > 0.1:
+        return Interval(np.nan, np.nan, np.nan)
+    low, high = np.nanpercentile(draws[1:], (2.5, 97.5))
+    return Interval(float(draws[0]), float(low), float(high))
+
+
+def with_draws(count: int, draws: int = 1000) -> np.ndarray:
+    """Rows of starts, int (draws + 1, count): first all as they are, then as many drawn with replacement."""
+    rng = np.random.default_rng(0)
+    return np.concatenate([np.arange(count)[None], rng.integers(count, size=(draws, count))])
 
 
 def share_interval(hits: np.ndarray) -> Interval:

@@ -23,8 +23,9 @@ def keys(twin: StandingTwin) -> dict[str, Any]:
 
     twin: at places that look down at the ground before them (`places.looking_down`): most keys show most there.
     confusion: rows the key that was held, columns the key that was read, over the places where its outcome is unlike
-    that of all others, in the simulator; KEYS in their order, then none. right: whether each of them was read right.
-    f1: by key, nan where it has no outcome of its own anywhere; mean_f1: over the keys that have.
+    that of all others, in the simulator; KEYS in their order, then none. right_by_place: the share that
+    was read right at each place, nan where no key has an outcome of its own. f1: by key, nan where it has none of its
+    own anywhere; mean_f1: over the keys that have.
     """
     plays = [twin.play([action] * TICKS) for action in [*({key: 1} for key in KEYS), {}]]
     outcomes = np.stack([truth[:, -1] for truth, _ in plays])  # (keys, places, H, W, 3)
@@ -34,12 +35,13 @@ def keys(twin: StandingTwin) -> dict[str, Any]:
     read = np.where(distinct, _squared(shown, outcomes), np.inf).argmin(1)
     confusion = np.zeros((len(plays), len(plays)), int)
     np.add.at(confusion, (np.nonzero(distinct)[0], read[distinct]), 1)
-    right = (read == np.arange(len(plays))[:, None])[distinct]
+    right = (distinct & (read == np.arange(len(plays))[:, None])).sum(0)
+    by_place = np.where(distinct.any(0), right / np.maximum(distinct.sum(0), 1), np.nan)
     return {
         "keys": [*KEYS, "none"],
         "places": len(twin.starts),
         "confusion": confusion.tolist(),
-        "right": right.tolist(),
+        "right_by_place": by_place.tolist(),
     } | _f1(confusion)
 
 

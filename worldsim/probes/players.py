@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium import spaces
 
+from worldsim.model.dynamics import Dynamics
 from worldsim.probes.heldout import explore, idle_flat
 from worldsim.probes.twin import Player, Start, Twin, WorldPlayer
 from worldsim.spec import WorldSpec
 from worldsim.world import World
 
-_RECORDED, _LENGTH = 96, 64  # episodes to retrieve from, and frames in each after its context
+_RECORDED, _LENGTH = 32, 272  # episodes to retrieve from, and frames in each after its context
 _SMALL = (16, 16)  # width and height of the pictures that are compared to find the nearest
 _OPPOSITE = {"forward": "back", "back": "forward", "left": "right", "right": "left"}
 
@@ -63,17 +66,17 @@ class Retrieved:
         self._recorded = recorded
         small = np.stack([_small(episode) for episode in recorded])
         known = np.concatenate([small[:, 1:], small[:, :-1]], -1)  # a frame and the one before
-        self._nearest = []
-        for start in starts:
-            now = _small(start.frames[[-1, max(-2, -len(start.frames))]]).reshape(-1)
-            apart = ((known - now) ** 2).sum(-1)
-            episode, moment = np.unravel_index(apart.argmin(), apart.shape)
-            self._nearest.append((int(episode), int(moment) + 1))
+        wanted = [_small(start.frames[[-1, max(-2, -len(start.frames))]]).reshape(-1) for start in starts]
+        self._apart = np.stack([((known - now) ** 2).sum(-1) for now in wanted])  # (starts, episodes, T - 1)
 
     def show(self, actions: np.ndarray) -> np.ndarray:
-        """See `worldsim.probes.twin.Player`; the last frame of an episode stays."""
+        """See `worldsim.probes.twin.Player`; among moments that enough frames follow, if there are any."""
         last = self._recorded.shape[1] - 1
-        rows = [self._recorded[e, np.minimum(t + np.arange(len(actions) + 1), last)] for e, t in self._nearest]
+        apart = self._apart[..., : max(last - len(actions), 1)]
+        rows = []
+        for start in apart:
+            episode, moment = np.unravel_index(start.argmin(), start.shape)
+            rows.append(self._recorded[episode, np.minimum(moment + 1 + np.arange(len(actions) + 1), last)])
         return np.stack(rows)
 
 
@@ -90,6 +93,14 @@ def opposite(space: spaces.Space, action: Any) -> Any:
     return action
 
 
+def has_opposites(spec: WorldSpec) -> bool:
+    """Whether an action of this space can be turned round at all."""
+    space = copy.deepcopy(spec.action_space)
+    space.seed(0)
+    actions = [space.sample() for _ in range(8)]
+    return any(not np.array_equal(spec.flatten(a), spec.flatten(opposite(space, a))) for a in actions)
+
+
 class Players:
     """Makes the baselines of a World's twins; what they have in common, an untrained World and a recording, once."""
 
@@ -103,6 +114,7 @@ class Players:
         players: dict[str, Player] = {"copy last frame": Frozen(twin.starts)}
         if acts:
             players["no actions"] = Blind(twin.player, self._world.spec)
+        if acts and has_opposites(self._world.spec):
             players["wrong direction"] = Backwards(twin.player, self._world.spec)
         players["nearest recorded"] = Retrieved(twin.starts, self.recorded)
         players["untrained"] = WorldPlayer(self.untrained, twin.starts, self._tick)
@@ -110,14 +122,14 @@ class Players:
 
     @property
     def untrained(self) -> World:
-        """A World of the same sizes whose dynamics knows nothing; it sees and draws as the World does."""
+        """A World as its training begins, which sees and draws as the World does: it shows about the frame before."""
         if self._untrained is None:
-            sizes = self._world.dynamics.config.model_dump()
-            fresh = World.random(self._world.spec, self._world.tokenizer.config, **sizes)
-            fresh.tokenizer = self._world.tokenizer
-            fresh.overlay = self._world.overlay
-            fresh.dynamics.motion.start_from(self._world.tokenizer)
-            self._untrained = fresh.to(self._world.device, self._world.dtype)
+            world = self._world
+            dynamics = Dynamics(world.dynamics.config)
+            dynamics.motion.start_from(copy.deepcopy(world.tokenizer).to("cpu", torch.float32))
+            # Moved anew, because `to` changes what it is given in place, and the tokenizer is the World's own.
+            parts = world.spec, copy.deepcopy(world.tokenizer), dynamics, world.starts, world.overlay
+            self._untrained = World(*parts).to(world.device, world.dtype)
         return self._untrained
 
     @property

@@ -5,6 +5,7 @@ A probe of one's own is a subclass of `FilmProbe` with two methods, see demos/wr
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -46,9 +47,10 @@ class Lab:
         return self.world.spec
 
     def idle(self, steps: int) -> np.ndarray:
-        """Doing nothing, flat float32 (steps, A)."""
-        first = self.spec.flatten(self.env.action_space.sample())
-        return np.repeat(idle_flat(self.spec, first[None]), steps, 0)
+        """Doing nothing, flat float32 (steps, A): keys at rest, numbers at 0 (or the bound next to it)."""
+        space = copy.deepcopy(self.spec.action_space)
+        space.seed(0)  # what is held in hand, where that is an action, is the same each time
+        return np.repeat(idle_flat(self.spec, self.spec.flatten(space.sample())[None]), steps, 0)
 
     def begin(
         self, seed: int, options: dict[str, Any] | None = None, before: np.ndarray | None = None, frames: int = CONTEXT
@@ -97,10 +99,11 @@ class Cases:
 class Outcome:
     """Raw values of a probe, one a start, by who showed the frames: "World", "simulator", and the baselines.
 
-    float (starts,), nan where the frames could not be read, or bool where each start is right or wrong. films: frames
-    of the simulator and of the World, uint8 (starts, T + 1, H, W, 3), of which the worst are shown. curves: lines of a
-    plot by name, (x, y) each; axes: what they are. note: what else is to be said. drawn: each value is a figure of all
-    starts together, of starts that were drawn anew with replacement.
+    bool or float (starts,). nan where the frames could not be read; where even the simulator's could not, the start
+    does not count. films: frames of the simulator and of the World, uint8 (starts, T + 1, H, W, 3), of which the worst
+    are shown. curves: lines of a plot by name, (x, y) each; axes: what they are. note: what else is to be said. drawn:
+    how many starts there were, if a value is a figure of all of them together: then the first is that of the starts
+    themselves, and the others of starts drawn anew with replacement.
     """
 
     values: dict[str, np.ndarray]
@@ -108,7 +111,7 @@ class Outcome:
     curves: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
     axes: tuple[str, str] = ("seconds", "error, grey levels of 255")
     note: str = ""
-    drawn: bool = False
+    drawn: int = 0
 
 
 class Probe(ABC):
@@ -117,7 +120,9 @@ class Probe(ABC):
     unit: of a value; "share" where each start is right or wrong. better: which values are. line: bounds (low, high) of
     the values that pass, by the value of the simulator's own frames, which is the floor (or the ceiling) of what can be
     read. chance: what guessing gives. simulators: ids of those whose Worlds it is for; () is any that can be restored.
-    gate: the figures of other probes are to be interpreted only where this one passes.
+    gate: the figures of other probes are to be interpreted only where this one passes. easy: baselines that may pass
+    too, because that is what is asked ("copy last frame" stands still); if another does, the probe is void. sure: the
+    whole 95% interval must pass, not only the mean.
     """
 
     name: ClassVar[str]
@@ -127,6 +132,8 @@ class Probe(ABC):
     chance: ClassVar[float | None] = None
     simulators: ClassVar[tuple[str, ...]] = ()
     gate: ClassVar[bool] = False
+    easy: ClassVar[tuple[str, ...]] = ()
+    sure: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, lab: Lab) -> Outcome:

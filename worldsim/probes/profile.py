@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import shlex
+import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -18,13 +19,15 @@ import numpy as np
 from tqdm import tqdm
 
 import worldsim
-from worldsim.files import write_atomically
+from worldsim.files import differences, write_atomically
 from worldsim.probes.heldout import open_simulator
 from worldsim.probes.intervals import Interval, mean_interval, share_interval, spread
 from worldsim.probes.probe import Lab, Outcome, Probe
+from worldsim.probes.profile_page import write_profile
+from worldsim.probes.profile_table import table
 from worldsim.probes.stored import store_rollouts
 
-UNREAD = 0.2  # a World in whose frames nothing can be read at more starts than this does not pass
+UNREAD = 0.05  # a World in whose frames nothing can be read at more starts than this does not pass
 _WORST = 5
 
 
@@ -45,6 +48,7 @@ def probes_in(path: Path) -> list[type[Probe]]:
     if spec is None or spec.loader is None or not path.is_file():
         raise ValueError(f"{path} is no Python file: give one that defines a subclass of worldsim.probes.probe.Probe")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there for what their annotations mean
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -56,6 +60,9 @@ def probes_in(path: Path) -> list[type[Probe]]:
     ]  # fmt: skip
     if not found:
         raise ValueError(f"{path} defines no probe: subclass worldsim.probes.probe.FilmProbe and give it a name")
+    for probe in found:
+        if lacking := [name for name in ("name", "question") if not hasattr(probe, name)]:
+            raise ValueError(f"the probe {probe.__name__} of {path} lacks {' and '.join(lacking)}")
     return found
 
 
@@ -76,134 +83,182 @@ def profile(
     starts: how many a probe has, where it does not say otherwise. against: the `out` of another run with the same seed,
     whose values are subtracted start by start. rollouts: how many to store in OUT/rollouts, see
     `worldsim.probes.stored`. A probe that crashes is reported, and the others go on. Returns what is
-    in profile.json. ValueError for a World without a simulator, unknown names, and for fewer than 2 starts.
+    in profile.json. ValueError for a World without a simulator, for names that there are not, probes of other Worlds,
+    and for fewer than 2 starts; ModuleNotFoundError without matplotlib (the extra `report`).
     """
+    import matplotlib  # noqa: F401  now, and not at the end: the page needs it
+
     learned = worldsim.load(world)
     probes = [*probes_for(learned.spec.simulator), *(probe for file in files for probe in probes_in(file))]
-    probes = _chosen(probes, only, world)
+    probes = _chosen(probes, only, learned.spec.simulator)
     if starts < 2:
         raise ValueError(f"starts must be at least 2, for an interval around the mean, got {starts}")
-    before = _trials_of(against) if against is not None else {}
+    before = {} if against is None else _earlier(Path(against), learned.spec.simulator, seed, starts)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    from worldsim.probes.profile_page import write_profile  # now, and not at the end: it needs matplotlib
-
-    entries: list[dict[str, Any]] = []
-    outcomes: dict[str, Outcome] = {}
-    with closing(open_simulator(learned.spec)) as env, tqdm(probes, "probes", leave=False, disable=None) as bar:
-        lab = Lab(learned, env, starts, seed)
-        for probe in bar:
-            bar.set_postfix_str(probe.name)
-            begun = time.perf_counter()
-            try:
-                outcome = probe().run(lab)
-                entry = _entry(probe(), outcome, before.get(probe.name))
-                outcomes[probe.name] = outcome
-            except Exception as error:  # one that crashes must not cost the others
-                entry = _facts(probe()) | {"error": f"{type(error).__name__}: {error}", "passed": None}
-                entry["traceback"] = traceback.format_exc()
-            entries.append(entry | {"seconds": round(time.perf_counter() - begun, 1)})
-        if rollouts:
-            store_rollouts(lab, out / "rollouts", rollouts)
-    gates = [entry for entry in entries if entry["gate"]]
-    obeys = None if not gates else all(entry["passed"] for entry in gates)
-    report = {
-        "command": shlex.join(["worldsim", "probe", world, *(f"--only={name}" for name in only), f"--starts={starts}"]),
+    report: dict[str, Any] = {
+        "command": shlex.join(
+            ["worldsim", "probe", world, "--starts", str(starts), "--seed", str(seed)]
+            + (["--only", *only] if only else [])
+            + (["--probe", *map(str, files)] if files else [])
+        ),
         "world": world,
         "simulator": learned.spec.simulator,
         "dtype": str(learned.dtype).removeprefix("torch."),
         "starts": starts,
         "seed": seed,
-        "interpretable": obeys,
-        "probes": entries,
+        "obeys": None,
+        "probes": [],
     }
-    report = plain(report)
-    write_atomically(out / "profile.json", json.dumps(report, indent=1, allow_nan=False))
-    write_atomically(out / "trials.jsonl", "".join(_lines(outcomes)))
-    print(table(report))
-    write_profile(out / "profile.html", report, outcomes)
-    print(f"\nwritten: {', '.join(str(out / name) for name in ('profile.json', 'trials.jsonl', 'profile.html'))}")
+    outcomes: dict[str, Outcome] = {}
+    with (
+        closing(open_simulator(learned.spec)) as env,
+        tqdm(total=len(probes), unit=" probes", leave=False, disable=None) as bar,
+    ):
+        lab = Lab(learned, env, starts, seed, tick=lambda frames: bar.update(0))
+        for kind in probes:
+            bar.set_description(kind.name)
+            begun = time.perf_counter()
+            try:
+                probe = kind()
+                outcome = probe.run(lab)
+                entry = _entry(probe, outcome, before.get(probe.name))
+                outcomes[probe.name] = _with_worst_films(probe, outcome)
+            except Exception as error:  # one that crashes must not cost the others
+                facts = {"error": f"{type(error).__name__}: {error}", "passed": None, "gate": kind.gate}
+                entry = {"name": kind.name, "question": kind.question, "traceback": traceback.format_exc()} | facts
+            report["probes"].append(plain(entry | {"seconds": round(time.perf_counter() - begun, 1)}))
+            gates = [one["passed"] for one in report["probes"] if one["gate"]]
+            report["obeys"] = None if not gates or None in gates else all(gates)
+            # After each, so that a stop loses nothing.
+            write_atomically(out / "profile.json", json.dumps(report, indent=1, allow_nan=False))
+            write_atomically(out / "trials.jsonl", "".join(_lines(outcomes)))
+            bar.update()
+        print(table(report))
+        write_profile(out / "profile.html", report, outcomes)
+        written = [str(out / name) for name in ("profile.json", "trials.jsonl", "profile.html")]
+        if rollouts:
+            store_rollouts(lab, out / "rollouts", rollouts)
+            written.append(str(out / "rollouts"))
+    print(f"\nwritten: {', '.join(written)}")
     return report
 
 
-def _chosen(probes: list[type[Probe]], only: Sequence[str], world: str) -> list[type[Probe]]:
+def _with_worst_films(probe: Probe, outcome: Outcome) -> Outcome:
+    """The same with the films of its worst starts alone: those of all would fill the memory."""
+    if outcome.films is not None:
+        some = worst(probe, outcome)
+        truth, shown = outcome.films
+        outcome.films = truth[some], shown[some]
+    return outcome
+
+
+def _chosen(probes: Sequence[type[Probe]], only: Sequence[str], simulator: str | None) -> list[type[Probe]]:
+    """Those that are asked for; ValueError for names that are not there, are there twice, or do not fit the World."""
     names = [probe.name for probe in probes]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"there are several probes of the name {', '.join(sorted(twice))}: give yours others")
     if unknown := [name for name in only if name not in names]:
-        raise ValueError(f"no probe {', '.join(map(repr, unknown))} for {world}; there are {', '.join(names)}")
-    return [probe for probe in probes if not only or probe.name in only]
-
-
-def _facts(probe: Probe) -> dict[str, Any]:
-    return {
-        "name": probe.name, "question": probe.question, "unit": probe.unit, "better": probe.better,
-        "chance": probe.chance, "gate": probe.gate,
-    }  # fmt: skip
+        raise ValueError(
+            f"no probe {', '.join(map(repr, unknown))} for Worlds of {simulator}; there are {', '.join(names)}"
+        )
+    chosen = [probe for probe in probes if not only or probe.name in only]
+    for probe in chosen:
+        if probe.simulators and simulator not in probe.simulators:
+            raise ValueError(
+                f"the probe {probe.name} is for Worlds of {', '.join(probe.simulators)}, not of {simulator}"
+            )
+    return chosen
 
 
 def _entry(probe: Probe, outcome: Outcome, before: np.ndarray | None) -> dict[str, Any]:
-    """What stands of a probe in the report."""
-    values = {who: np.asarray(found) for who, found in outcome.values.items()}
-    interval = spread if outcome.drawn else _interval
+    """What stands of a probe in the report. ValueError if the simulator's own frames cannot be read."""
+    values = {who: np.asarray(found, float) for who, found in outcome.values.items()}
+    # A start where not even the simulator's frames can be read, or do not show what is asked for, does not count.
+    asked = ~np.isnan(values["simulator"]) if "simulator" in values else np.ones(len(values["World"]), bool)
+    if not asked.any():
+        raise ValueError("the simulator's own frames could not be read at any start")
+    values = {who: found[asked] if len(found) == len(asked) else found for who, found in values.items()}
+
+    def interval(found: np.ndarray) -> Interval:
+        if outcome.drawn:
+            return spread(found)
+        known = found[~np.isnan(found)]
+        rates = probe.unit == "share" and np.isin(known, (0, 1)).all()
+        return share_interval(known == 1) if rates else mean_interval(known)
+
     means = {who: interval(found) for who, found in values.items()}
+    unread = {who: 0.0 if outcome.drawn else float(np.isnan(found).mean()) for who, found in values.items()}
     simulator = means["simulator"].mean if "simulator" in means else math.nan
     low, high = probe.line(simulator)
     bounded = math.isfinite(low) or math.isfinite(high)
-    unread = {who: float(np.isnan(found.astype(float)).mean()) for who, found in values.items()}
 
     def passes(who: str) -> bool:
-        return unread[who] <= UNREAD and low <= means[who].mean <= high
+        mean = means[who]
+        if math.isnan(mean.mean) or unread[who] > UNREAD:
+            return False
+        least, most = (mean.low, mean.high) if probe.sure else (mean.mean, mean.mean)
+        if probe.better == "near 1":  # some too much and others too little must not pass for right
+            off = float(np.nanmean(np.abs(values[who] - 1)))
+            return low <= least and most <= high and off <= high - low
+        return low <= least and most <= high
 
-    entry = _facts(probe) | {
+    others = [who for who in means if who not in ("World", "simulator", *probe.easy)]
+    entry: dict[str, Any] = {
+        "name": probe.name, "question": probe.question, "unit": probe.unit, "better": probe.better,
+        "chance": probe.chance, "gate": probe.gate,
         **means["World"]._asdict(),
-        "n": len(values["World"]),
+        "n": outcome.drawn or len(values["World"]),
         "unread": unread["World"],
         "simulator": simulator,
         "line": [low, high],
         "passed": passes("World") if bounded else None,
         # A probe that one passes who has learned nothing says nothing.
-        "void": bounded and "untrained" in means and passes("untrained"),
+        "void": [who for who in others if bounded and passes(who)],
         "controls": {who: mean for who, mean in means.items() if who not in ("World", "simulator")},
         "curves": outcome.curves,
         "axes": outcome.axes,
         "note": outcome.note,
-    }
-    if before is not None and len(before) == len(values["World"]):
-        entry["change"] = mean_interval(values["World"].astype(float) - before)
+    }  # fmt: skip
+    if before is not None and len(before) == len(outcome.values["World"]):
+        change = np.asarray(outcome.values["World"], float) - before
+        entry["change"] = spread(change) if outcome.drawn else mean_interval(change)
     return entry
 
 
-def _interval(values: np.ndarray) -> Interval:
-    return share_interval(values) if values.dtype == bool else mean_interval(values)
-
-
-def worst(probe: Probe | dict[str, Any], outcome: Outcome) -> list[int]:
-    """The starts at which a World is worst, those first whose frames could not be read."""
-    better = probe["better"] if isinstance(probe, dict) else probe.better
+def worst(probe: Probe, outcome: Outcome) -> list[int]:
+    """The starts at which a World is worst, those first whose frames could not be read; the first ones if they have no
+    values of their own."""
+    if outcome.drawn:
+        return list(range(min(_WORST, outcome.drawn)))
     values = np.asarray(outcome.values["World"], float)
-    badness = {"low": values, "high": -values, "near 1": np.abs(values - 1)}[better]
+    badness = {"low": values, "high": -values, "near 1": np.abs(values - 1)}[probe.better]
     return np.argsort(-np.where(np.isnan(badness), np.inf, badness), kind="stable")[:_WORST].tolist()
 
 
 def _lines(outcomes: dict[str, Outcome]) -> list[str]:
-    """One line of JSON for each probe, start, and who was measured."""
+    """One line of JSON for each probe, who was measured, and start, or draw of the starts (0 is all as they are)."""
     lines = []
     for name, outcome in outcomes.items():
+        of = "draw" if outcome.drawn else "start"
         for who, values in outcome.values.items():
-            for start, value in enumerate(np.asarray(values).tolist()):
-                entry = {"probe": name, "start": start, "who": who, "value": value}
+            for number, value in enumerate(np.asarray(values).tolist()):
+                entry = {"probe": name, "who": who, of: number, "value": value}
                 lines.append(json.dumps(plain(entry), allow_nan=False) + "\n")
     return lines
 
 
-def _trials_of(directory: Path) -> dict[str, np.ndarray]:
-    """The World's values of an earlier run by probe; ValueError if there is none in the directory."""
-    path = Path(directory) / "trials.jsonl"
-    if not path.is_file():
-        raise ValueError(f"{directory} holds no earlier run: {path.name} is not there; give the --out of one")
+def _earlier(directory: Path, simulator: str | None, seed: int, starts: int) -> dict[str, np.ndarray]:
+    """The World's values of an earlier run by probe; ValueError if there is none, or one of other starts."""
+    report, trials = directory / "profile.json", directory / "trials.jsonl"
+    if not report.is_file() or not trials.is_file():
+        raise ValueError(f"{directory} holds no earlier run ({report.name}, {trials.name}): give the --out of one")
+    facts = json.loads(report.read_text(encoding="utf-8"))
+    here = {"simulator": simulator, "seed": seed, "starts": starts}
+    if differing := differences({name: facts.get(name) for name in here}, here):
+        raise ValueError(f"the run in {directory} had other starts ({differing}): nothing can be compared one by one")
     found: dict[str, list[float]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in trials.read_text(encoding="utf-8").splitlines():
         trial = json.loads(line)
         if trial["who"] == "World":
             value = trial["value"]
@@ -222,48 +277,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def table(report: dict[str, Any]) -> str:
-    """The profile as lines of text: each probe's value beside its line, the simulator's own, and the best baseline."""
-    heads = ("", "value [95% interval]", "passes", "simulator", "best baseline", "")
-    rows = [heads, *(_row(entry) for entry in report["probes"])]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    lines = [f"{report['world']}, a World of {report['simulator']}; {report['command']}"]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    if report["interpretable"] is False:
-        lines.append("It does not do as it is told, so what it shows of physics is not to be interpreted.")
-    return "\n".join(lines)
-
-
-def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    if "error" in entry:
-        return entry["name"], "-", "-", "-", "-", f"crashed: {entry['error']}"
-    value = "-" if entry["mean"] is None else f"{entry['mean']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
-    verdict = {True: "", False: "missed", None: ""}[entry["passed"]]
-    if entry["void"]:
-        verdict = "void: an untrained World passes"
-    if entry["unread"]:
-        verdict = f"{verdict} ({entry['unread']:.0%} not readable)".strip()
-    simulator = "-" if entry["simulator"] is None else f"{entry['simulator']:.3f}"
-    return f"{entry['name']} ({entry['unit']})", value, line_in_words(entry), simulator, best_baseline(entry), verdict
-
-
-def line_in_words(entry: dict[str, Any]) -> str:
-    """Which values pass."""
-    low, high = entry["line"]
-    if entry["passed"] is None:
-        return "reported"
-    if entry["better"] == "near 1":
-        return f"{low:.2f} to {high:.2f}"
-    return f"at least {low:.3g}" if entry["better"] == "high" else f"at most {high:.3g}"
-
-
-def best_baseline(entry: dict[str, Any]) -> str:
-    """The baseline that comes nearest to being right, with its value."""
-    known = {name: mean["mean"] for name, mean in entry["controls"].items() if mean["mean"] is not None}
-    if not known:
-        return "-"
-    sign = {"low": lambda x: x, "high": lambda x: -x, "near 1": lambda x: abs(x - 1)}[entry["better"]]
-    name = min(known, key=lambda name: sign(known[name]))
-    return f"{known[name]:.3f} ({name})"

@@ -10,13 +10,13 @@ import numpy as np
 
 from worldsim.probes.page import film, plot, write_document
 from worldsim.probes.probe import Outcome
-from worldsim.probes.profile import line_in_words, table, worst
+from worldsim.probes.profile_table import line_in_words, table
 
 _SIGNS = {True: ("passed", "reached"), False: ("missed", "missed"), None: ("reported", "")}
 
 
 def write_profile(path: Path, report: dict[str, Any], outcomes: dict[str, Outcome]) -> None:
-    """Write the page of a report that `profile.profile` made; ModuleNotFoundError without matplotlib."""
+    """Write the page of a report that `profile.profile` made, with films of the worst starts of each outcome."""
     parts = [
         f"<h1>What the World {escape(report['world'])} knows of its simulator</h1>",
         f"<p><code>{escape(report['command'])}</code></p><pre>{escape(table(report))}</pre>",
@@ -34,7 +34,9 @@ def _card(entry: dict[str, Any], outcome: Outcome | None) -> str:
     word, kind = _SIGNS[entry["passed"]]
     facts = f"{word}; passes: {line_in_words(entry)}; {entry['n']} starts; {entry['unit']}"
     if entry["void"]:
-        facts += "; void, because an untrained World passes"
+        facts += f"; void, because it is passed by {', '.join(entry['void'])}"
+    if "change" in entry:
+        facts += "; against the earlier run {mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**entry["change"])
     parts = [head, f"<p class='{kind}'>{escape(facts)}</p>"]
     parts += [f"<p>{escape(entry['note'])}</p>"] * bool(entry["note"])
     parts.append(plot(_values, entry))
@@ -42,7 +44,7 @@ def _card(entry: dict[str, Any], outcome: Outcome | None) -> str:
         parts.append(plot(_curves, entry))
     if outcome.films is not None:
         parts.append("<p>The five worst starts: simulator, World, difference</p>")
-        parts += [film(_beside(outcome.films[0][start], outcome.films[1][start])) for start in worst(entry, outcome)]
+        parts += [film(_beside(truth, shown)) for truth, shown in zip(*outcome.films, strict=True)]
     return "\n".join(parts)
 
 
@@ -65,7 +67,7 @@ def _values(figure: Any, entry: dict[str, Any]) -> None:
     if entry["chance"] is not None:
         axes.axvline(entry["chance"], color="C3", linestyle=":", label="chance")
     low, high = entry["line"]
-    if entry["passed"] is not None:
+    if low is not None or high is not None:
         left, right = axes.get_xlim()
         bounds = left if low is None else low, right if high is None else high
         axes.axvspan(*bounds, color="C2", alpha=0.12, label="passes")

@@ -13,20 +13,26 @@ import numpy as np
 from worldsim.envs.balls import FPS
 from worldsim.envs.balls_goal import MARK
 from worldsim.probes import ball_reading as reading
+from worldsim.probes.intervals import with_draws
 from worldsim.probes.probe import Lab, Outcome, Probe
 from worldsim.probes.twin import Start
+from worldsim.world import World
 
-MISTAKES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)  # share of random pushes, a policy each
+# How hard it pushes towards the mark, how hard against its own speed, share of random pushes: a policy each. Some are
+# as good as others, some go too fast, some hardly move, the last knows no mark.
+POLICIES = (
+    (6.0, 1.5, 0.0), (6.0, 1.5, 0.2), (6.0, 1.5, 0.5), (6.0, 1.5, 0.8), (20.0, 0.0, 0.0), (20.0, 0.0, 0.4),
+    (1.5, 0.5, 0.0), (1.5, 0.5, 0.4), (0.5, 0.5, 0.0), (3.0, 3.0, 0.0), (3.0, 3.0, 0.6), (0.0, 0.0, 1.0),
+)  # fmt: skip
 _STEPS = 60
 _STARTS = 50
-_DRAWS = 1000
 
 
 class Ranking(Probe):
     name = "ranking"
     question = (
-        "Twelve policies, which push the ball to the mark by what they see, and by chance in a share of the ticks: the "
-        "correlation (Pearson) of their mean returns in the World with those in the simulator, from the same starts."
+        "Twelve policies push the ball to the mark by what they see, hard or gently, and by chance in a share of the "
+        "ticks: the correlation (Pearson) of their mean returns in World and simulator, from the same starts."
     )
     unit = "r"
     chance = 0.0
@@ -34,56 +40,56 @@ class Ranking(Probe):
 
     def run(self, lab: Lab) -> Outcome:
         starts = [lab.begin(seed, frames=2) for seed in range(lab.seed, lab.seed + min(lab.starts, _STARTS))]
-        true = np.stack([_real(lab, starts, mistakes) for mistakes in MISTAKES])  # (policies, starts)
-        shown = np.stack([_imagined(lab, starts, mistakes) for mistakes in MISTAKES])
-        rng = np.random.default_rng(0)
-        draws = rng.integers(len(starts), size=(_DRAWS, len(starts)))
-        values = {"World": np.array([_pearson(shown[:, some].mean(1), true[:, some].mean(1)) for some in draws])}
-        # How far two halves of the same real starts agree: what a perfect World would get.
-        halves = [rng.permutation(len(starts)) for _ in range(_DRAWS)]
-        middle = len(starts) // 2
-        values["simulator"] = np.array(
-            [_pearson(true[:, half[:middle]].mean(1), true[:, half[middle:]].mean(1)) for half in halves]
-        )
-        means = shown.mean(1), true.mean(1)
+        true = np.stack([_real(lab, starts, policy) for policy in POLICIES])  # (policies, starts)
+        returns = {
+            name: np.stack([_imagined(lab, world, starts, policy) for policy in POLICIES])
+            for name, world in (("World", lab.world), ("untrained", lab.players.untrained))
+        }
+        draws = with_draws(len(starts))
+        values = {
+            name: np.array([_pearson(shown[:, some].mean(1), true[:, some].mean(1)) for some in draws])
+            for name, shown in returns.items()
+        }
+        means = returns["World"].mean(1), true.mean(1)
         note = (
-            f"{len(MISTAKES)} policies, {len(starts)} starts; Spearman {_pearson(*map(_ranks, means)):.2f}; mean "
+            f"{len(POLICIES)} policies, {len(starts)} starts; Spearman {_pearson(*map(_ranks, means)):.2f}; mean "
             f"maximum rank violation (World, simulator) {rank_violation(*means):.3f}; mean return "
             f"{means[0].mean():.2f} in the World, {means[1].mean():.2f} in the simulator"
         )
         curves = {"a policy each": (means[1].tolist(), means[0].tolist())}
         axes = "mean return in the simulator", "mean return in the World"
-        return Outcome(values, curves=curves, axes=axes, note=note, drawn=True)
+        return Outcome(values, curves=curves, axes=axes, note=note, drawn=len(starts))
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.9, 1
 
 
 class Seeker:
-    """Pushes the white ball to the mark by what it sees, and by chance in a share of the ticks."""
+    """Pushes the white ball to the mark by what it sees, and by chance in a share of the ticks: one of POLICIES."""
 
-    def __init__(self, mistakes: float, seed: int) -> None:
-        self._mistakes, self._rng = mistakes, np.random.default_rng([seed, 0x5EEC])
+    def __init__(self, policy: tuple[float, float, float], seed: int) -> None:
+        (self._gain, self._damping, self._mistakes) = policy
+        self._rng = np.random.default_rng([seed, 0x5EEC])
         self._before: np.ndarray | None = None
 
     def act(self, frame: np.ndarray) -> np.ndarray:
         """A push float32 (2,) at a frame uint8 (H, W, 3)."""
         random = self._rng.uniform(-1, 1, 2)
         errs = self._rng.random() < self._mistakes
-        ball, mark = reading.positions(frame, [0])[0], reading.centre(frame, MARK)
+        ball, mark = reading.positions(frame, [0])[0], np.array(reading.centre(frame, MARK))
         velocity = np.zeros(2) if self._before is None else (ball - self._before) * FPS
         self._before = ball
-        push = np.clip(6 * (mark - ball) - 1.5 * velocity, -1, 1)
+        push = np.clip(self._gain * (mark - ball) - self._damping * velocity, -1, 1)
         return (random if errs or np.isnan(push).any() else push).astype(np.float32)
 
 
-def _real(lab: Lab, starts: list[Start], mistakes: float) -> np.ndarray:
+def _real(lab: Lab, starts: list[Start], policy: tuple[float, float, float]) -> np.ndarray:
     """Returns in the simulator, (starts,)."""
     simulator: Any = lab.env.unwrapped
     gained = np.zeros(len(starts))
     for number, start in enumerate(starts):
         simulator.restore(start.snapshot)
-        seeker, frame = Seeker(mistakes, start.seed), start.frames[-1]
+        seeker, frame = Seeker(policy, start.seed), start.frames[-1]
         for _ in range(_STEPS):
             frame, reward, ended, _, _ = lab.env.step(seeker.act(frame))
             gained[number] += float(reward)
@@ -92,11 +98,11 @@ def _real(lab: Lab, starts: list[Start], mistakes: float) -> np.ndarray:
     return gained
 
 
-def _imagined(lab: Lab, starts: list[Start], mistakes: float) -> np.ndarray:
-    """Returns in the World, (starts,), by its own rewards and ends."""
+def _imagined(lab: Lab, world: World, starts: list[Start], policy: tuple[float, float, float]) -> np.ndarray:
+    """Returns in a World, (starts,), by its own rewards and ends."""
     context, taken = np.stack([s.frames for s in starts]), np.stack([s.actions for s in starts])
-    run = lab.world.start(len(starts), [s.seed for s in starts], context=context, actions=taken)
-    seekers = [Seeker(mistakes, start.seed) for start in starts]
+    run = world.start(len(starts), [s.seed for s in starts], context=context, actions=taken)
+    seekers = [Seeker(policy, start.seed) for start in starts]
     gained, going = np.zeros(len(starts)), np.ones(len(starts), bool)
     for _ in range(_STEPS):
         frames = run.frames.cpu().numpy()
