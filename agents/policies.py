@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 from worldsim.agents.blocks_explorer import BlocksExplorer, is_blocks_action_space
 from worldsim.agents.exploration import PausingPolicy, StickyRandomPolicy
+from worldsim.agents.pushing import PushingPolicy, scene_of
 from worldsim.spec import space_to_json
 
 
@@ -72,7 +73,7 @@ def _pauses(env: gym.Env, rng: np.random.Generator) -> Policy:
 
 
 def _auto(env: gym.Env, rng: np.random.Generator) -> Policy:
-    return (_blocks if _is_blocks_sim(env) else _random)(env, rng)
+    return (_blocks if _is_blocks_sim(env) else PushingPolicy if scene_of(env) else _random)(env, rng)
 
 
 def _scripted(env: gym.Env, rng: np.random.Generator) -> Policy:
@@ -102,7 +103,8 @@ POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
 
 
 def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Policy:
-    """The policy of that name for the environment: "random" for any, "blocks" for BlocksSim, "auto" picks one of them.
+    """The policy of that name for the environment: "random" for any, "blocks" for BlocksSim; "auto" picks the one
+    that fits, which in PushTSim and TableSim goes about pushing things.
 
     "resting" is "blocks" that also does nothing for seconds; a World learns from that to stay as it is. "pauses" is the
     same for actions that are a Box: random ones for half of the time, and for half of it none. "scripted" is

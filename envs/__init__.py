@@ -12,6 +12,8 @@ _LAZY = {
     "BallsSimEnv": "worldsim.envs.balls",
     "BallsGoalSimEnv": "worldsim.envs.balls_goal",
     "BallsLabSimEnv": "worldsim.envs.balls_lab",
+    "PushTSimEnv": "worldsim.envs.pusht",
+    "TableSimEnv": "worldsim.envs.table",
     "DiscreteActions": "worldsim.envs.wrappers",
     "MultiDiscreteActions": "worldsim.envs.wrappers",
     "VectorDiscreteActions": "worldsim.envs.vector_wrappers",

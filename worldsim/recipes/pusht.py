@@ -1,0 +1,32 @@
+"""The task PushT, 64x64 pixels, ten frames a second: a grey T is to be pushed onto a green one.
+
+Needs worldsim[robotics].
+"""
+
+from worldsim.model.forcing import ForcingConfig
+from worldsim.model.tokenizer import TokenizerConfig
+from worldsim.recipes.recipe import DynamicsSizes, Recipe
+from worldsim.training.loop import Phase
+
+RECIPE = Recipe(
+    name="pusht",
+    description="A grey T that a blue disc pushes onto a green one, 64x64 pixels, 10 frames a second",
+    env_id="worldsim/PushTSim-v0",
+    env_kwargs={"size": [64, 64]},
+    frames=60_000,
+    episode_frames=128,
+    tokenizer=TokenizerConfig(latent_channels=64, channels=128, layers=2, fine_channels=64, fine_layers=1, head_dim=32),
+    dynamics=DynamicsSizes(
+        channels=192, heads=6, layers=4, time_every=2, sees_motion=True, condition_channels=192, text_channels=64
+    ),
+    # Frames from noise alone, as they are when stepped, and without a draw: what happens here is certain. The reward is
+    # how much is covered, which is what an agent lives on.
+    forcing=ForcingConfig(
+        pure_noise=0.95, remembered=0.1, context=0.05, weight_floor=1.0, motion_weight=0.1, head_weight=1.0
+    ),
+    temperature=0.0,
+    tokenizer_phases=[Phase(minutes=4, batch=32, rate=2e-3, rate_end=1e-4)],
+    dynamics_phases=[Phase(minutes=12, batch=16, time=12, rate=1.5e-3, rate_end=1e-5)],
+    average=0.995,
+    context_length=11,
+)
