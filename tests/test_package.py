@@ -12,7 +12,13 @@ import pytest
 import worldsim
 
 IDS = ["worldsim/Blocks-v0", "worldsim/World-v0", "worldsim/BlocksSim-v0", "worldsim/BallsSim-v0"]
-IDS += ["worldsim/BallsGoalSim-v0", "worldsim/BallsLabSim-v0", "worldsim/CrafterSim-v0"]
+IDS += [
+    "worldsim/Balls-v0",
+    "worldsim/BallsGoal-v0",
+    "worldsim/BallsGoalSim-v0",
+    "worldsim/BallsLabSim-v0",
+    "worldsim/CrafterSim-v0",
+]
 
 
 def run(script: str, *arguments: str, cwd: Path | None = None) -> str:
