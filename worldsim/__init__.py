@@ -33,12 +33,16 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'worldsim' has no attribute {name!r}")
 
 
-for _id, _world in (("worldsim/World-v0", {}), ("worldsim/Blocks-v0", {"world": "blocks"})):
+for _id, _world, _steps in (
+    ("worldsim/World-v0", {}, 1200),
+    ("worldsim/Blocks-v0", {"world": "blocks"}, 1200),
+    ("worldsim/Balls-v0", {"world": "balls"}, 200),
+):
     gym.register(
         _id,
         entry_point="worldsim.envs:WorldEnv",
         vector_entry_point="worldsim.envs:WorldVectorEnv",
-        max_episode_steps=1200,
+        max_episode_steps=_steps,
         kwargs=_world,
     )
 gym.register("worldsim/BlocksSim-v0", entry_point="worldsim.envs:BlocksSimEnv", max_episode_steps=1200)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import gymnasium as gym
 import numpy as np
@@ -82,7 +82,7 @@ class Twin:
         self.player: Player = WorldPlayer(world, starts, tick)
         self._played: dict[bytes, tuple[np.ndarray, list[list[dict[str, Any]]]]] = {}
 
-    def beside(self, player: Player) -> Twin:
+    def beside(self, player: Player) -> Self:
         """The same simulator at the same starts, with another player in the place of the World."""
         other = copy.copy(self)
         other.player = player
