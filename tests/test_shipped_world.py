@@ -1,4 +1,4 @@
-"""What the World that ships can do, as floors with slack: a change that costs its quality shows here."""
+"""What the Worlds that ship can do, as floors with slack: a change that costs its quality shows here."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import pytest
 import torch
 
 import worldsim
+from worldsim.probes.ball_motion import Fall
+from worldsim.probes.ball_things import Obedience
 from worldsim.probes.heldout import explore, open_simulator
 from worldsim.probes.places import StandingTwin, standing_places
+from worldsim.probes.probe import Cases, Lab
 from worldsim.probes.rollouts import psnr
 from worldsim.probes.turning import turning
 from worldsim.probes.walking import change
@@ -71,3 +74,16 @@ def test_it_stands_still_and_its_tokenizer_is_sharp(twin: StandingTwin, world: W
     assert 255 * change(shown).mean() < 1
     drawn = world.tokenizer.decode_uint8(world.tokenizer.encode(torch.from_numpy(truth[:, -1])))
     assert np.mean(psnr(drawn.numpy(), truth[:, -1])) > 30
+
+
+def test_the_world_of_balls_does_as_it_is_told_and_knows_what_moves_by_itself() -> None:
+    balls = worldsim.load("balls")
+    with open_simulator(balls.spec) as env:
+        lab = Lab(balls, env, starts=12, seed=SEED)
+        for probe, least in ((Obedience(), 0.8), (Fall(), 0.4)):  # 1.00 and 0.70 of 100 starts
+            trials = probe.trials(lab)
+            twin = lab.twin([trial.start for trial in trials])
+            actions = np.stack([trial.actions for trial in trials], 1)
+            truth, infos = twin.witnessed(actions)
+            cases = Cases(trials, truth[:, None], [[one] for one in infos])
+            assert np.nanmean(probe.measure(twin.shown(actions)[:, None], cases)) > least, probe.name

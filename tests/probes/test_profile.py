@@ -12,6 +12,7 @@ import pytest
 from worldsim.probes import profile as profiles
 from worldsim.probes import profile_table
 from worldsim.probes.probe import Lab, Outcome, Probe
+from worldsim.probes.profile_page import write_profile
 from worldsim.world import World
 
 OWN = """
@@ -110,6 +111,11 @@ class Near(Probe):
         return 0, 2 * simulator
 
 
+class Reported(Near):
+    def line(self, simulator: float) -> tuple[float, float]:
+        return -np.inf, np.inf
+
+
 def test_what_passes_is_said_by_the_line_and_void_is_what_a_baseline_passes() -> None:
     def verdict(*values: list[float]) -> tuple[bool, list[str]]:
         entry = profiles._entry(Near(), outcome(*values), None)
@@ -143,6 +149,15 @@ def test_figures_of_all_starts_together_have_the_interval_of_the_draws() -> None
     assert entry["n"] == 32
     assert (entry["mean"], entry["low"], entry["high"]) == pytest.approx((1.5, 1.025, 1.975), abs=0.01)
     assert entry["change"] == pytest.approx((0.25, 0.25, 0.25))
+
+
+def test_a_figure_outside_of_its_draws_can_be_shown(tmp_path: Path) -> None:
+    draws = np.concatenate([[3.0], np.linspace(1, 2, 1000)])
+    found = Outcome({"World": draws, "copy last frame": draws}, curves={"World": ([1, 2], [3, 4])}, drawn=32)
+    entry = profiles.plain(profiles._entry(Reported(), found, None))
+    report = {"world": "balls", "command": "worldsim probe", "simulator": "-", "obeys": None, "probes": [entry]}
+    write_profile(tmp_path / "page.html", report, {"near": found})
+    assert (tmp_path / "page.html").read_text().count("<svg") == 2
 
 
 def test_the_worst_starts_are_those_that_cannot_be_read_and_then_those_furthest_off() -> None:

@@ -60,7 +60,8 @@ def _values(figure: Any, entry: dict[str, Any]) -> None:
     means = {"World": entry} | entry["controls"]
     known = {name: mean for name, mean in means.items() if mean["mean"] is not None}
     for row, mean in enumerate(known.values()):
-        reach = [[mean["mean"] - mean["low"]], [mean["high"] - mean["mean"]]]
+        # A figure of all starts together may lie outside of what most draws of them give.
+        reach = [[max(mean["mean"] - mean["low"], 0)], [max(mean["high"] - mean["mean"], 0)]]
         axes.errorbar([mean["mean"]], [row], xerr=reach, fmt="o", capsize=3, color="C0" if row == 0 else "grey")
     if entry["simulator"] is not None:
         axes.axvline(entry["simulator"], color="C2", label="simulator")
