@@ -27,7 +27,7 @@ def _row(entry: dict[str, Any]) -> list[str]:
         verdict = f"void: passed by {', '.join(entry['void'])}"
     if entry["unread"]:
         verdict = f"{verdict} ({entry['unread']:.0%} not readable)".strip()
-    simulator = "-" if entry["simulator"] is None else f"{entry['simulator']:.3f}"
+    simulator = "-" if entry["simulator"] is None else _number(entry["simulator"])
     name = f"{entry['name']} ({entry['unit']})"
     return [name, _with_interval(entry), line_in_words(entry), simulator, best_baseline(entry), verdict]
 
@@ -35,7 +35,11 @@ def _row(entry: dict[str, Any]) -> list[str]:
 def _with_interval(value: dict[str, Any] | None) -> str:
     if value is None or value["mean"] is None:
         return "-"
-    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    return "{} [{}, {}]".format(*(_number(value[part]) for part in ("mean", "low", "high")))
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 3) + 0:.3f}"  # no minus before a zero
 
 
 def line_in_words(entry: dict[str, Any]) -> str:
@@ -57,4 +61,4 @@ def best_baseline(entry: dict[str, Any]) -> str:
         return "-"
     sign = {"low": lambda x: x, "high": lambda x: -x, "near 1": lambda x: abs(x - 1)}[entry["better"]]
     name = min(known, key=lambda name: sign(known[name]))
-    return f"{known[name]:.3f} ({name})"
+    return f"{_number(known[name])} ({name})"
