@@ -173,7 +173,8 @@ def test_record_and_train_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["record", "worldsim/BallsSim-v0", "--out", str(data), *options]) == 0
     mine = tmp_path / "mine.json"
     mine.write_text(load_recipe("balls_quick").model_copy(update={"name": "mine", "starts": 2}).model_dump_json())
-    assert main(["train", str(mine), "--data", str(data), "--out", str(out), "--minutes", "0.06"]) == 0
+    # Long enough for ten steps, after which figures are shown, on a slow machine too.
+    assert main(["train", str(mine), "--data", str(data), "--out", str(out), "--minutes", "0.3"]) == 0
     assert re.search(r"dynamics 1 [^\r]*fps=\d+[^\r]*loss=[^\r]*machine=\d+%[^\r]*step=\d+", capsys.readouterr().err)
     env = gym.make("worldsim/World-v0", world=str(out / "world"))
     frame, _ = env.reset(seed=0)

@@ -123,7 +123,8 @@ class Twin:
             while self._played and sum(frames.nbytes for frames, _ in self._played.values()) > _REMEMBERED:
                 del self._played[next(iter(self._played))]
             self._played[script] = played
-        return self._played[script]
+        frames, infos = self._played[script]
+        return frames.copy(), infos  # whoever asked may write to them
 
     def _simulate(self, actions: np.ndarray) -> tuple[np.ndarray, list[list[dict[str, Any]]]]:
         lanes, infos = [], []
