@@ -14,7 +14,7 @@ from worldsim.probes.heldout import wander
 from worldsim.probes.intervals import with_draws
 from worldsim.probes.players import has_opposites, opposite
 from worldsim.probes.probe import Cases, FilmProbe, Lab, Outcome, Probe, Trial
-from worldsim.probes.twin import Start, Twin
+from worldsim.probes.twin import Start, Twin, begin
 from worldsim.world import World, load
 
 _PERMUTATIONS = 2000
@@ -128,8 +128,7 @@ class Determinism(Probe):
         return Outcome({"World": np.all(same, 0)}, note=f"{note}; other seeds differ by {apart:.2f} of 255 on average")
 
     def _restored(self, lab: Lab, starts: list[Start], actions: np.ndarray) -> np.ndarray:
-        context, taken = np.stack([s.frames for s in starts]), np.stack([s.actions for s in starts])
-        run = lab.world.start(len(starts), [s.seed for s in starts], context=context, actions=taken)
+        run = begin(lab.world, starts)
         frames, half = [run.frames.cpu().numpy()], self._ticks // 2
         frames += [run.step(flat).frames.cpu().numpy() for flat in actions[:half]]
         kept = run.snapshot()
@@ -219,8 +218,7 @@ class Surprise(Probe):
 @torch.inference_mode()
 def _surprise(world: World, starts: list[Start], film: np.ndarray, actions: np.ndarray, lab: Lab) -> np.ndarray:
     """Mean squared error of the next frame's latents along films (starts, T + 1, H, W, 3) that are shown: (starts,)."""
-    context, taken = np.stack([s.frames for s in starts]), np.stack([s.actions for s in starts])
-    run = world.start(len(starts), [s.seed for s in starts], context=context, actions=taken)
+    run = begin(world, starts)
     total = np.zeros(len(starts))
     for step, flat in enumerate(actions, 1):
         predicted = run.step(flat).latents.float()

@@ -31,13 +31,8 @@ def positions(frames: np.ndarray, colours: Sequence[int]) -> np.ndarray:
     return found.reshape(*frames.shape[:-3], len(colours), 2)
 
 
-def seen(frames: np.ndarray) -> np.ndarray:
-    """Which of all COLOURS a ball is seen in, bool (..., len(COLOURS))."""
-    return ~np.isnan(positions(frames, range(len(COLOURS)))[..., 0])
-
-
 def centre(frame: np.ndarray, colour: np.ndarray) -> tuple[float, float]:
-    """The same of any one colour, RGB (3,), in one frame uint8 (H, W, 3)."""
+    """The same of any one colour, RGB (3,), in one frame uint8 (H, W, 3): (right, up) in box sides, or nan."""
     height, width = frame.shape[:2]
     side = min(height, width)
     weight = _weights(frame, colour)

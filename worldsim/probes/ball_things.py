@@ -11,11 +11,10 @@ from worldsim.envs.balls_lab import Ball, Scene
 from worldsim.probes import ball_reading as reading
 from worldsim.probes.ball_motion import SHOWN, BallProbe, UniformMotion, as_pair, direction
 from worldsim.probes.intervals import with_draws
-from worldsim.probes.probe import Cases, Lab, Outcome, Probe, Trial
+from worldsim.probes.probe import DIRECTIONS, Cases, Lab, Outcome, Probe, Trial, obeyed
 
 _MOVED = 0.015  # box sides in a quarter of a second; the slowest ball goes twice as far
 _KNOWN = 0.5  # of the speed: a World whose error is more than this does not know the usual motion
-_DIRECTIONS = np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
 
 
 class Pushed(BallProbe):
@@ -32,7 +31,7 @@ class Pushed(BallProbe):
     def trial(self, lab: Lab, seed: int, rng: np.random.Generator) -> Trial:
         way = int(rng.integers(8))
         push = lab.idle(self.length)
-        push[: self._ticks] = rng.uniform(0.4, 0.8) * _DIRECTIONS[way] / np.abs(_DIRECTIONS[way]).max()
+        push[: self._ticks] = rng.uniform(0.4, 0.8) * DIRECTIONS[way] / np.abs(DIRECTIONS[way]).max()
         return Trial(lab.begin(seed, {"scene": self.scene(rng)}), push, {"way": way})
 
     def moved(self, frames: np.ndarray) -> np.ndarray:
@@ -48,10 +47,7 @@ class Obedience(Pushed):
     gate = True
 
     def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
-        moved = self.moved(frames)
-        # A ball that stays within a tenth of the way that it should go has not moved at all.
-        went = np.linalg.norm(moved, axis=1) > 0.1 * np.linalg.norm(self.moved(cases.truth), axis=1)
-        return went & ((moved @ _DIRECTIONS.T).argmax(1) == [trial.facts["way"] for trial in cases.trials])
+        return obeyed(self.moved(frames), self.moved(cases.truth), [trial.facts["way"] for trial in cases.trials])
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.95 * simulator, 1

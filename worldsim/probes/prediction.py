@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from worldsim.probes import goals, page, rollouts, turning, walking
 from worldsim.probes.bench import world_rate
 from worldsim.probes.contact_sheet import write_sheet
 from worldsim.probes.heldout import CONTEXT, Stretch, explore, open_simulator
-from worldsim.probes.intervals import mean_interval
+from worldsim.probes.intervals import mean_interval, plain
 from worldsim.probes.places import SIMULATOR, StandingTwin, standing_places
 from worldsim.probes.rollouts import POSITIONS, Rollouts, psnr
 from worldsim.probes.tables import print_report
@@ -83,7 +82,7 @@ def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000, 
             ],
             "full": goals.measure(learned, env, seed, bar.update) if full else None,
         }
-    report = _plain(report)
+    report = plain(report)
     print_report(report)
     (out / "eval.json").write_text(json.dumps(report, allow_nan=False) + "\n")
     _write_sheets(out, truth[0], made[0])
@@ -164,14 +163,3 @@ def _write_sheets(out: Path, truth: Stretch, made: Rollouts) -> None:
     ):
         heads = [f"{step} step{'s' * (step > 1)}" if step else "context" for step in steps]
         write_sheet(out / f"{name}.png", heads, rows(steps, idled))
-
-
-def _plain(value: Any) -> Any:
-    """The same for JSON: intervals as objects, and null where there is no number."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -20,6 +20,7 @@ from worldsim.probes.twin import Start, Twin
 from worldsim.spec import WorldSpec
 from worldsim.world import World
 
+DIRECTIONS = np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)  # eight, unit vectors
 CONTEXT = 8  # frames that a World is shown before a trial, unless the probe says otherwise
 
 
@@ -186,3 +187,12 @@ class FilmProbe(Probe):
     def note(self, shown: np.ndarray, cases: Cases) -> str:
         """What else is to be said of the World's frames."""
         return ""
+
+
+def obeyed(moved: np.ndarray, true: np.ndarray, ways: list[int]) -> np.ndarray:
+    """Whether what was sent in each of `ways`, places in DIRECTIONS, went there: bool (trials,).
+
+    moved, true: how far it came, shown and in truth, (trials, 2); within a tenth of the true way it has not moved.
+    """
+    went = np.linalg.norm(moved, axis=1) > 0.1 * np.linalg.norm(true, axis=1)
+    return went & ((moved @ DIRECTIONS.T).argmax(1) == ways)

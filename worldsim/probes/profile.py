@@ -21,7 +21,7 @@ from tqdm import tqdm
 import worldsim
 from worldsim.files import differences, write_atomically
 from worldsim.probes.heldout import open_simulator
-from worldsim.probes.intervals import Interval, mean_interval, share_interval, spread
+from worldsim.probes.intervals import Interval, mean_interval, plain, share_interval, spread
 from worldsim.probes.probe import Lab, Outcome, Probe
 from worldsim.probes.profile_page import write_profile
 from worldsim.probes.profile_table import table
@@ -265,16 +265,3 @@ def _earlier(directory: Path, simulator: str | None, seed: int, starts: int) -> 
             value = trial["value"]
             found.setdefault(trial["probe"], []).append(math.nan if value is None else float(value))
     return {name: np.array(values) for name, values in found.items()}
-
-
-def plain(value: Any) -> Any:
-    """The same for JSON: intervals and arrays as objects and lists, null where there is no finite number."""
-    if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
-    if hasattr(value, "_asdict"):
-        return plain(value._asdict())
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

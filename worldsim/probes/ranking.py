@@ -15,7 +15,7 @@ from worldsim.envs.balls_goal import MARK
 from worldsim.probes import ball_reading as reading
 from worldsim.probes.intervals import with_draws
 from worldsim.probes.probe import Lab, Outcome, Probe
-from worldsim.probes.twin import Start
+from worldsim.probes.twin import Start, begin
 from worldsim.world import World
 
 # How hard it pushes towards the mark, how hard against its own speed, share of random pushes: a policy each. Some are
@@ -100,8 +100,7 @@ def _real(lab: Lab, starts: list[Start], policy: tuple[float, float, float]) -> 
 
 def _imagined(lab: Lab, world: World, starts: list[Start], policy: tuple[float, float, float]) -> np.ndarray:
     """Returns in a World, (starts,), by its own rewards and ends."""
-    context, taken = np.stack([s.frames for s in starts]), np.stack([s.actions for s in starts])
-    run = world.start(len(starts), [s.seed for s in starts], context=context, actions=taken)
+    run = begin(world, starts)
     seekers = [Seeker(policy, start.seed) for start in starts]
     gained, going = np.zeros(len(starts)), np.ones(len(starts), bool)
     for _ in range(_STEPS):

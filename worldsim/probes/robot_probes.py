@@ -14,7 +14,7 @@ import numpy as np
 
 from worldsim.agents.pushing import Scene, scene_of
 from worldsim.probes.heldout import CONTEXT, wander
-from worldsim.probes.probe import Cases, FilmProbe, Lab, Trial
+from worldsim.probes.probe import DIRECTIONS, Cases, FilmProbe, Lab, Trial, obeyed
 from worldsim.probes.robot_reading import PUSHT, TABLE, PushTReading, TableReading, reading_of
 from worldsim.probes.twin import Start
 
@@ -24,7 +24,6 @@ _ROOM = 0.75  # of the way to each border: within it the pusher is seen as a who
 _STILL = 1e-3  # widths in three frames: what moves less is at rest
 _EPISODE = 200  # frames in which a start is looked for, before another episode is begun
 _EPISODES = 20
-_DIRECTIONS = np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
 
 
 @dataclass
@@ -148,7 +147,7 @@ class Sent(RobotProbe):
         for past in explored(lab, seed):
             info = past.infos[-1]
             for way in ways:
-                actions, end = ordered(lab, info, size * scene.fast * _DIRECTIONS[way], self.length(lab))
+                actions, end = ordered(lab, info, size * scene.fast * DIRECTIONS[way], self.length(lab))
                 inside = np.abs(np.stack([scene.pusher(info), end]) - middle).max() < _ROOM * half
                 if inside and is_free(lab, past, end):
                     return Trial(past.start(), actions, self.facts(lab, info) | {"way": int(way)})
@@ -172,9 +171,7 @@ class PusherObedience(Sent):
 
     def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
         moved, true = self.moved(frames, cases), self.moved(cases.truth, cases)
-        # A pusher that stays within a tenth of the way that it should go has not moved at all.
-        went = np.linalg.norm(moved, axis=1) > 0.1 * np.linalg.norm(true, axis=1)
-        return went & ((moved @ _DIRECTIONS.T).argmax(1) == [trial.facts["way"] for trial in cases.trials])
+        return obeyed(moved, true, [trial.facts["way"] for trial in cases.trials])
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.95 * simulator, 1

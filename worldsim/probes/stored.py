@@ -7,6 +7,7 @@ between, and a manifest. `worldproof evaluate DIR` then scores them.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def store_rollouts(lab: Lab, directory: Path, count: int = 16, steps: int = 32) 
             "predictions/sample_00": shown[number, 1:],
             "ground_truth": truth[number, 1:],
         }
+        if folder.exists():
+            shutil.rmtree(folder)  # frames of an earlier, longer one would be read as part of this
         for name, frames in parts.items():
             (folder / name).mkdir(parents=True, exist_ok=True)
             for moment, frame in enumerate(frames):

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 import gymnasium as gym
 import numpy as np
 
+from worldsim.simulation import Simulation
 from worldsim.world import World
 
 _REMEMBERED = 1 << 29  # bytes of the simulator's frames beyond which the oldest are forgotten
@@ -34,13 +35,17 @@ class Player(Protocol):
         ...
 
 
+def begin(world: World, starts: Sequence[Start]) -> Simulation:
+    """The World at these starts, a lane each."""
+    contexts, actions = (np.stack(part) for part in zip(*((s.frames, s.actions) for s in starts), strict=True))
+    return world.start(len(starts), [start.seed for start in starts], context=contexts, actions=actions)
+
+
 class WorldPlayer:
     """A World that goes on from the starts, a lane each; it begins anew with each call. tick: told of frames made."""
 
     def __init__(self, world: World, starts: Sequence[Start], tick: Callable[[int], Any]) -> None:
-        contexts, actions = (np.stack(part) for part in zip(*((s.frames, s.actions) for s in starts), strict=True))
-        seeds = [start.seed for start in starts]
-        self._run = world.start(len(starts), seeds, context=contexts, actions=actions)
+        self._run = begin(world, starts)
         self._begin = self._run.snapshot()
         self._tick = tick
 
