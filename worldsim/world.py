@@ -131,6 +131,7 @@ class World:
                     "action_dim": spec.action_dim,
                     "policy_logits": spec.layout.logits,
                     "latent_channels": channels,
+                    "reward_values": [-1.0, 0.0, 1.0],
                     **sizes,
                 }
             )

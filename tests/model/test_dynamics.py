@@ -82,6 +82,20 @@ def test_every_input_of_a_frame_matters(dynamics: Dynamics, changed: str) -> Non
     assert not torch.allclose(clip.predict(dynamics)[:, 2], other.predict(dynamics)[:, 2], atol=1e-4)
 
 
+def test_a_network_learns_rewards_by_other_values_and_keeps_all_else(dynamics: Dynamics) -> None:
+    assert dynamics.with_rewards([0.0]) is dynamics
+    other = dynamics.with_rewards([0.0, 0.5, 1.0])
+    noisy = torch.randn(2, 3, *GRID, CONFIG.latent_channels)
+    level, no = torch.ones(2, 3), torch.zeros(2, 3, dtype=torch.bool)
+    actions, text = torch.randn(2, 3, CONFIG.action_dim), dynamics.encode_text(encode_bytes([None] * 2))
+    before, after = (net(noisy, level, level, actions, ~no, text, None, None) for net in (dynamics, other))
+    for name in ("latents", "end", "policy"):
+        torch.testing.assert_close(getattr(before, name), getattr(after, name))
+    assert before.reward.shape == (2, 3, 1)
+    assert after.reward.shape == (2, 3, 3)
+    assert not after.reward.any()
+
+
 def test_text_matters_and_no_text_is_the_same_as_empty_text(dynamics: Dynamics) -> None:
     clip = Clip(2)
     torch.testing.assert_close(clip.predict(dynamics, prompt=None), clip.predict(dynamics, prompt=""))

@@ -47,6 +47,9 @@ class DynamicsConfig(BaseModel):
     latent_channels: int = 64
     action_dim: int
     policy_logits: int = Field(description="outputs of the next-action head, see worldsim.model.policy")
+    reward_values: list[float] = Field(
+        default=[0.0], min_length=1, description="what rewards are told by, ascending, see worldsim.model.rewards"
+    )
     channels: int = 256
     heads: int = 4
     layers: int = 6
@@ -69,10 +72,10 @@ class DynamicsConfig(BaseModel):
 
 @dataclass
 class Prediction:
-    """What the dynamics says of frames (batch, time): clean latents, reward, end logit, logits of the next action."""
+    """What the dynamics says of frames (batch, time): clean latents, logits of reward, end and next action."""
 
     latents: Tensor  # (batch, time, h, w, C)
-    reward: Tensor  # (batch, time)
+    reward: Tensor  # (batch, time, reward_values), logits
     end: Tensor  # (batch, time), a logit
     policy: Tensor  # (batch, time, policy_logits)
     flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), before each pixel's own factor; None: no frame before
@@ -224,13 +227,18 @@ class Dynamics(nn.Module):
         self.final = Conditioned(condition, channels, 2)
         self.keep_noisy = Linear(condition, latent)
         self.to_latent = Linear(channels, 2 * latent)
-        self.heads = Linear(config.registers * channels, 2 + config.policy_logits)
+        self.heads = Linear(config.registers * channels, sum(self._outputs))
         self._initialise()
 
     @property
     def typed_blocks(self) -> list[DynamicsBlock]:
         """The blocks, with the type that a ModuleList hides."""
         return cast(list[DynamicsBlock], self.blocks)
+
+    @property
+    def _outputs(self) -> list[int]:
+        """How many numbers the heads say of the reward, of the end and of the next action."""
+        return [len(self.config.reward_values), 1, self.config.policy_logits]
 
     def _initialise(self) -> None:
         for module in (self.to_latent, self.heads, self.keep_noisy):
@@ -244,6 +252,18 @@ class Dynamics(nn.Module):
             for name, parameter in block.named_parameters():
                 if name.endswith(("_out.weight", "mlp.down.weight")):
                     parameter.data.mul_(depth)
+
+    def with_rewards(self, values: list[float]) -> Dynamics:
+        """The same network with the rewards told by other values, of which it knows nothing yet; itself if by its own."""
+        if values == self.config.reward_values:
+            return self
+        other = Dynamics(self.config.model_copy(update={"reward_values": values})).to(self.heads.weight.device)
+        state = self.state_dict()
+        for name in ("heads.weight", "heads.bias"):
+            kept = state[name][len(self.config.reward_values) :]
+            state[name] = torch.cat([kept.new_zeros(len(values), *kept.shape[1:]), kept])
+        other.load_state_dict(state)
+        return other
 
     def new_cache(self, batch: int, tokens: int, length: int) -> Cache:
         """An empty cache for `batch` lanes of frames of `tokens` tokens that remembers `length` frames."""
@@ -362,7 +382,8 @@ class Dynamics(nn.Module):
         latents = keep * moved + (1 - keep) * drawn + self.keep_noisy(condition)[:, None] * flat
         heads = rearrange(self.heads(x[:, tokens:].flatten(1)), "(b t) o -> b t o", b=batch)
         latents = rearrange(latents, "(b t) (h w) c -> b t h w c", b=batch, h=height)
-        return Prediction(latents, heads[..., 0], heads[..., 1], heads[..., 2:], flow, follows, places)
+        reward, end, policy = heads.split(self._outputs, -1)
+        return Prediction(latents, reward, end[..., 0], policy, flow, follows, places)
 
     def _move(
         self,

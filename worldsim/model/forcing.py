@@ -20,6 +20,7 @@ from torch import Tensor
 
 from worldsim.model.dynamics import Dynamics, Prediction
 from worldsim.model.policy import ActionLayout
+from worldsim.model.rewards import reward_loss
 from worldsim.model.scores import energy_score
 
 
@@ -248,7 +249,7 @@ def dynamics_loss(
         more["energy"] = _mean(score.detach(), starts * near)
     flow = (near * weight * asked * known).mean()
     policy = (near * (1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
-    reward = F.mse_loss(prediction.reward[:, 1:].float(), rewards[:, :-1])
+    reward = reward_loss(prediction.reward[:, 1:], rewards[:, :-1], model.config.reward_values)
     end = F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1])
     moved = torch.zeros((), device=device)
     if config.motion_weight and causal:
@@ -267,6 +268,8 @@ def dynamics_loss(
         "flow": flow.detach(),
         "from_noise": _mean(error.detach(), starts * has_before * near),
         "policy": policy.detach(),
+        "reward": reward.detach(),
+        "end": end.detach(),
         "motion": moved.detach(),
         "follow": loose.detach(),
     } | more

@@ -20,6 +20,7 @@ from worldsim.model.dynamics import Dynamics, Prediction, Text
 from worldsim.model.forcing import mix
 from worldsim.model.motion import POINTS
 from worldsim.model.optical_flow import optical_flow
+from worldsim.model.rewards import expected_reward
 from worldsim.model.text import encode_bytes
 
 Predict = Callable[[Tensor, Tensor, Tensor, bool], Prediction]
@@ -158,11 +159,10 @@ class Memory:
         for mine, new in zip(ours, theirs, strict=True):
             mine.index_copy_(0, index, new.to(mine.dtype))
 
-    def set_heads(self, prediction: Prediction) -> None:
+    def set_heads(self, dynamics: Dynamics, prediction: Prediction) -> None:
         """Take reward, end and next action from a prediction's last frame."""
-        self.reward, self.end, self.policy = (
-            part[:, -1].float() for part in (prediction.reward, prediction.end, prediction.policy)
-        )
+        self.reward = expected_reward(prediction.reward[:, -1], dynamics.config.reward_values)
+        self.end, self.policy = prediction.end[:, -1].float(), prediction.policy[:, -1].float()
 
 
 @torch.no_grad()
@@ -187,7 +187,7 @@ def remember_context(
     )  # fmt: skip
     memory.latents, memory.previous = latents[:, -1].clone(), previous[:, -1].clone()
     memory.has_previous = later[:, -1].clone()
-    memory.set_heads(prediction)
+    memory.set_heads(dynamics, prediction)
 
 
 @torch.no_grad()
@@ -205,7 +205,7 @@ def sample_first(dynamics: Dynamics, memory: Memory, gaussian: Tensor, *, steps:
 
     latents, prediction = denoise(predict, gaussian[:, None], cap, steps, shortcut)
     memory.latents = latents[:, 0]
-    memory.set_heads(prediction)
+    memory.set_heads(dynamics, prediction)
 
 
 @torch.no_grad()
@@ -230,5 +230,5 @@ def sample_next(
     latents, prediction = denoise(predict, gaussian[:, None], cap, steps, shortcut)
     assert prediction.places is not None, "there is a frame before"
     memory.previous, memory.latents, memory.has_previous = memory.latents, latents[:, 0], yes
-    memory.set_heads(prediction)
+    memory.set_heads(dynamics, prediction)
     return prediction.places[:, -1]

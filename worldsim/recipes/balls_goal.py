@@ -18,11 +18,11 @@ RECIPE = Recipe(
     ),
     # Frames from noise alone, as they are when stepped, and without a draw: what happens here is certain.
     forcing=ForcingConfig(
-        pure_noise=0.95, remembered=0.1, context=0.05, weight_floor=1.0, motion_weight=0.1, head_weight=1.0
+        pure_noise=0.95, remembered=0.1, context=0.05, weight_floor=1.0, motion_weight=0.1, head_weight=0.3
     ),
     temperature=0.0,
     tokenizer_phases=[Phase(minutes=3, batch=32, rate=2e-3, rate_end=1e-4)],
-    dynamics_phases=[Phase(minutes=9, batch=8, time=12, rate=1.5e-3, rate_end=1e-5)],
+    dynamics_phases=[Phase(minutes=20, batch=8, time=12, rate=1.5e-3, rate_end=1e-5)],
     average=0.995,
     context_length=11,
     starts=32,

@@ -17,7 +17,7 @@ RECIPE = Recipe(
     episode_frames=128,
     tokenizer=TokenizerConfig(latent_channels=64, channels=128, layers=2, fine_channels=64, fine_layers=1, head_dim=32),
     dynamics=DynamicsSizes(
-        channels=192, heads=6, layers=4, time_every=2, sees_motion=True, condition_channels=192, text_channels=64
+        channels=128, heads=4, layers=4, time_every=2, sees_motion=True, condition_channels=128, text_channels=64
     ),
     # Frames from noise alone, as they are when stepped, and without a draw: what happens here is certain. The reward is
     # how much is covered, which is what an agent lives on.
@@ -26,7 +26,7 @@ RECIPE = Recipe(
     ),
     temperature=0.0,
     tokenizer_phases=[Phase(minutes=4, batch=32, rate=2e-3, rate_end=1e-4)],
-    dynamics_phases=[Phase(minutes=12, batch=16, time=12, rate=1.5e-3, rate_end=1e-5)],
+    dynamics_phases=[Phase(minutes=20, batch=10, time=12, rate=1.5e-3, rate_end=1e-5)],
     average=0.995,
     context_length=11,
 )

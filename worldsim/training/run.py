@@ -18,7 +18,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from worldsim.checkpoint import load_tensors, save_tensors
-from worldsim.data.batches import Batch, ahead, clip_batches, encode_store, frame_batches, moved_batches, twice
+from worldsim.data.batches import (
+    Batch,
+    ahead,
+    clip_batches,
+    encode_store,
+    frame_batches,
+    moved_batches,
+    rows_of,
+    twice,
+)
 from worldsim.data.episodes import env_facts
 from worldsim.data.overlay import overlay_of
 from worldsim.data.record import record_store, store_from_dataset
@@ -28,6 +37,7 @@ from worldsim.machine import compiler_lacks, pick_device
 from worldsim.model.discriminator import Discriminator
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, dynamics_loss
+from worldsim.model.rewards import reward_values
 from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer
 from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
@@ -294,12 +304,12 @@ def _train_dynamics(
     )  # fmt: skip
     config = DynamicsConfig(
         **recipe.dynamics.model_dump(), latent_channels=recipe.tokenizer.latent_channels, action_dim=spec.action_dim,
-        policy_logits=spec.layout.logits,
+        policy_logits=spec.layout.logits, reward_values=_reward_values(store, base),
     )  # fmt: skip
     torch.manual_seed(recipe.seed + 1)
     dynamics = Dynamics(config).to(device)
     if base is not None:
-        _take_over(dynamics, base.dynamics)
+        _take_over(dynamics, base.dynamics.with_rewards(config.reward_values))
     dynamics.motion.start_from(tokenizer)  # also then: Worlds of before format 4 had trained what must stay an inverse
 
     # Of the phase in progress; of the last one when all are finished.
@@ -334,6 +344,12 @@ def _train_dynamics(
     training = train_part(dynamics, name="dynamics", on_checkpoint=save_world)
     training.run(recipe.dynamics_phases, loss, batches)
     return out / "world", training.progress.step
+
+
+def _reward_values(store: FrameStore, base: World | None) -> list[float]:
+    """What rewards are told by: as the World to begin with has learned to, if it knows any; otherwise by the recorded."""
+    learned = [] if base is None else base.dynamics.config.reward_values
+    return learned if len(learned) > 1 else reward_values(store.rewards[rows_of(store)])
 
 
 def _train_decoder(
