@@ -81,8 +81,9 @@ class ActorCritic(nn.Module):
 
     def forward(self, stacked: Tensor) -> tuple[Tensor, Tensor]:
         """Frames uint8 (n, stack, H, W, 3), oldest first, to logits (n, layout.logits) and values (n,)."""
-        pictures = stacked.permute(0, 1, 4, 2, 3).flatten(1, 2).float() / 255 - 0.5
-        known = self.think(self.see(pictures))
+        # Channels last in memory too: a CPU convolves that a quarter faster.
+        pictures = stacked.permute(0, 2, 3, 1, 4).flatten(3).float() / 255 - 0.5
+        known = self.think(self.see(pictures.permute(0, 3, 1, 2)))
         return self.act(known), self.judge(known)[:, 0]
 
     def save(self, path: Path, facts: dict[str, str] | None = None) -> None:

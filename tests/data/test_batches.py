@@ -59,7 +59,10 @@ def test_the_action_that_ends_an_episode_is_seen_with_its_end(store: FrameStore,
 
 
 def test_clips_show_what_rare_keys_do(store: FrameStore, latents: np.ndarray) -> None:
-    pressed = replace(store, actions=np.zeros((len(store.frames), 3), np.float32))
+    nothing = np.zeros(len(store.frames), np.float32)
+    pressed = replace(
+        store, actions=np.zeros((len(store.frames), 3), np.float32), rewards=nothing, terminated=nothing > 0
+    )
     one, other = np.flatnonzero(store.lengths > 30)[:2]
     first, last = store.starts[one], store.starts[other] + store.lengths[other] - 1
     pressed.actions[first + 20 : first + 25, 0] = 1  # seldom, once
@@ -75,6 +78,29 @@ def test_clips_show_what_rare_keys_do(store: FrameStore, latents: np.ndarray) ->
     assert {one, other} == set((np.searchsorted(store.starts, rows[:, 0].numpy(), side="right") - 1).tolist())
     pressed.actions[:, 0] = 0
     assert next(clip_batches(pressed, latents, 6, 4, CPU, seed=0, rare=1.0))["actions"].shape == (6, 4, 3)
+
+
+def test_clips_show_rare_rewards_and_ends_and_what_comes_of_them(store: FrameStore, latents: np.ndarray) -> None:
+    rewarded = replace(
+        store,
+        actions=np.zeros((len(store.frames), 1), np.float32),
+        rewards=np.random.default_rng(0).normal(0, 0.01, len(store.frames)).astype(np.float32),
+        terminated=np.zeros(len(store.frames), bool),
+    )
+    one, other = np.flatnonzero(store.lengths > 30)[:2]
+    last = store.starts[other] + store.lengths[other] - 1
+    rewarded.rewards[store.starts[one] + 20] = 1.0
+    rewarded.terminated[last] = True
+    batch = next(clip_batches(rewarded, latents, 60, 4, CPU, seed=0, rare=0.5))
+    gained, ended = (batch["rewards"][:, :-1] > 0.5).any(1), (batch["ends"][:, :-1] == 1).any(1)
+    assert (gained | ended)[30:].all(), "in the clip, and the frame that comes of it"
+    assert gained[30:].any()
+    assert ended[30:].any()
+    assert not batch["known"][ended][:, -1].all(), "an end may be the last that is known"
+    assert (gained | ended)[:30].float().mean() < 0.5
+    rewarded.rewards[:] = 0
+    rewarded.terminated[:] = False
+    assert next(clip_batches(rewarded, latents, 6, 4, CPU, seed=0, rare=1.0))["rewards"].shape == (6, 4)
 
 
 def test_too_short_episodes_are_told(store: FrameStore, latents: np.ndarray) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from worldsim.probes import block_probes
-from worldsim.probes.block_probes import PlaceProbe
+from worldsim.probes import block_probes, launched
 from worldsim.probes.heldout import open_simulator
-from worldsim.probes.probe import Lab
+from worldsim.probes.probe import Lab, Probe
 from worldsim.probes.profile import _entry
 from worldsim.world import World
 
-PROBES = [probe for probe in block_probes.PROBES if issubclass(probe, PlaceProbe)]
+PROBES = (*block_probes.PROBES, launched.Launched)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +23,7 @@ def lab(blocks: World) -> Iterator[Lab]:
 
 
 @pytest.mark.parametrize("kind", PROBES, ids=lambda kind: kind.name)
-def test_the_simulator_itself_passes_and_an_untrained_world_does_not(kind: type[PlaceProbe], lab: Lab) -> None:
+def test_the_simulator_itself_passes_and_an_untrained_world_does_not(kind: type[Probe], lab: Lab) -> None:
     probe = kind()
     outcome = probe.run(lab)
     assert (~np.isnan(outcome.values["simulator"])).sum() >= 2
@@ -49,3 +48,17 @@ def test_who_is_told_the_opposite_turns_the_other_way(lab: Lab) -> None:
     }
     assert gains["no actions"] == pytest.approx(0, abs=0.1)
     assert gains["wrong direction"] == pytest.approx(-1, abs=0.2)
+
+
+def test_an_animal_that_walked_on_stands_still_or_is_gone_is_told_apart(lab: Lab) -> None:
+    starts = launched._crossings(lab)
+    twin = block_probes.StandingTwin(lab.env, lab.world, starts, lab.tick)
+    truth, empty = twin.truth(launched._STEPS), launched._emptied(twin)
+    still = np.repeat(truth[:, :1], truth.shape[1], 1)
+    shown = {"evolved": truth, "frozen": still, "gone": empty}
+    for number, fate in enumerate(launched.FATES):
+        assert launched._fates(shown[fate], truth, empty).tolist() == [number] * 4
+        darker = np.maximum(shown[fate], 20) - 20  # nobody draws it quite right
+        assert launched._fates(darker, truth, empty).tolist() == [number] * 4
+    assert launched._looks_away(truth, truth).all()
+    assert not launched._looks_away(still, truth).any()

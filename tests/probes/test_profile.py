@@ -12,7 +12,7 @@ import pytest
 from worldsim.probes import profile as profiles
 from worldsim.probes import profile_table
 from worldsim.probes.intervals import plain
-from worldsim.probes.probe import Lab, Outcome, Probe
+from worldsim.probes.probe import Lab, Outcome, Probe, delays
 from worldsim.probes.profile_page import write_profile
 from worldsim.world import World
 
@@ -201,3 +201,13 @@ def test_bad_arguments_are_errors_that_say_what_there_is(world_dir: Path, own: P
         profiles.profile(str(world_dir), only=["contrast"], against=tmp_path, out=tmp_path / "out")
     with pytest.raises(ValueError, match="several probes of the name brightness"):
         profiles.profile(str(world_dir), files=[own, own], out=tmp_path / "out")
+
+
+def test_who_sets_out_later_is_late_however_far_it_goes() -> None:
+    true = np.array([0.0, 1, 3, 6, 10, 15])[None]
+    late = np.array([0.0, 0, 1, 3, 6, 10])[None]
+    assert delays(true, true).tolist() == [0]
+    assert delays(0.3 * true, true) == pytest.approx([0])
+    assert delays(0.5 * late, true) == pytest.approx([1])
+    assert np.isnan(delays(-true, true)).all()
+    assert np.isnan(delays(0 * true, true)).all()

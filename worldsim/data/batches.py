@@ -23,6 +23,7 @@ from worldsim.model.tokenizer import Tokenizer
 
 Batch = dict[str, Tensor]
 _SELDOM = 0.1  # of all frames
+_FAR = 4  # deviations of a reward from the mean
 
 
 def to_device(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
@@ -103,8 +104,9 @@ def clip_batches(
 
     latents float16 (N, h, w, C), row by row those of the store's frames. motion: with the optical flow of the frames,
     which `own` implies. own: so many clips, the first of a batch, are those of the batch before, a frame later; each
-    goes on for 1 to `own_depth` batches, then another begins. rare: of the other clips the share that is chosen for a
-    key that is seldom pressed, and is pressed in them. ValueError if no episode is long enough.
+    goes on for 1 to `own_depth` batches, then another begins. rare: of the other clips the share that is chosen for
+    something seldom that happens in them: a key is pressed, a reward is far from the mean, the episode ends.
+    ValueError if no episode is long enough.
 
     A recording holds no frame after the last action of an episode. Where that action ended the episode, a clip may
     reach one frame further: that frame is not known (its latents mean nothing), but its reward and end are.
@@ -122,14 +124,14 @@ def clip_batches(
         episodes = np.searchsorted(ends, choice, side="right")
         return episodes, store.starts[episodes] + choice - (ends[episodes] - room[episodes])
 
-    presses = _rare_presses(store, time) if rare else []
+    events = _rare_events(store, time) if rare else []
 
     def draw_rare(count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The same, `time` frames long, of stretches with a rare key; all such keys are as likely."""
-        pressed = np.array([rng.choice(presses[rng.integers(len(presses))]) for _ in range(count)], np.int64)
-        episodes = np.searchsorted(store.starts, pressed, side="right") - 1
-        first = pressed - rng.integers(0, max(time - 1, 1), count)  # what comes of it is in the clip too
-        last = store.starts[episodes] + store.lengths[episodes] - time
+        """The same, `time` frames long, of stretches with something seldom; all kinds of it are as likely."""
+        happened = np.array([rng.choice(events[rng.integers(len(events))]) for _ in range(count)], np.int64)
+        episodes = np.searchsorted(store.starts, happened, side="right") - 1
+        first = happened - rng.integers(0, max(time - 1, 1), count)  # what comes of it is in the clip too
+        last = store.starts[episodes] + store.lengths[episodes] + ended[episodes] - time
         return episodes, np.clip(first, store.starts[episodes], last)
 
     values = to_device(_readable(latents), device)
@@ -140,7 +142,7 @@ def clip_batches(
     age, lasts, own_episodes, own_first = np.zeros((4, own), np.int64)  # all begin with the first batch
     travelled = np.zeros(own, np.float32)
     while True:
-        of_rare = int(rare * (batch - own) + 0.5) if presses else 0
+        of_rare = int(rare * (batch - own) + 0.5) if events else 0
         plain, chosen = draw(batch - own - of_rare, time), draw_rare(of_rare)
         episodes, first = np.concatenate([plain[0], chosen[0]]), np.concatenate([plain[1], chosen[1]])
         if own:
@@ -176,10 +178,11 @@ def clip_batches(
         } | parts
 
 
-def _rare_presses(store: FrameStore, frames: int) -> list[np.ndarray]:
-    """For each part of the flat action that is 0 or 1 and seldom 1, the rows where it becomes 1.
+def _rare_events(store: FrameStore, frames: int) -> list[np.ndarray]:
+    """The rows where something seldom happens, an array for each kind of it.
 
-    Only in episodes of as many frames, and not in the last of them.
+    For each part of the flat action that is 0 or 1 and seldom 1, where it becomes 1; and where a reward is far from the
+    mean, or the episode ends, if that is seldom. Only in episodes of as many frames; keys not in the last of them.
     """
     inside = [
         np.arange(start + 1, start + length - 1)
@@ -191,7 +194,13 @@ def _rare_presses(store: FrameStore, frames: int) -> list[np.ndarray]:
     recorded = actions[rows_of(store)]
     seldom = ((recorded == 0) | (recorded == 1)).all(0) & (recorded.mean(0) < _SELDOM)
     pressed = (actions[rows] == 1) & (actions[rows - 1] == 0)
-    return [rows[pressed[:, part]] for part in np.flatnonzero(seldom) if pressed[:, part].any()]
+    events = [rows[pressed[:, part]] for part in np.flatnonzero(seldom) if pressed[:, part].any()]
+    every, long = rows_of(store), np.repeat(store.lengths >= frames, store.lengths)
+    rewards = np.asarray(store.rewards)[every]
+    outcomes = (np.abs(rewards - rewards.mean()) > _FAR * rewards.std()) | np.asarray(store.terminated)[every]
+    if (outcomes & long).any() and outcomes.mean() < _SELDOM:
+        events.append(every[outcomes & long])
+    return events
 
 
 def twice(batches: Iterator[Batch]) -> Iterator[Batch]:

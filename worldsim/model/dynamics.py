@@ -254,7 +254,7 @@ class Dynamics(nn.Module):
                     parameter.data.mul_(depth)
 
     def with_rewards(self, values: list[float]) -> Dynamics:
-        """The same network with the rewards told by other values, of which it knows nothing yet; itself if by its own."""
+        """The same network with rewards told by other values, of which it knows nothing yet; itself if by its own."""
         if values == self.config.reward_values:
             return self
         other = Dynamics(self.config.model_copy(update={"reward_values": values})).to(self.heads.weight.device)

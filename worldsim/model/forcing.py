@@ -57,7 +57,11 @@ class ForcingConfig(BaseModel):
         "noise alone; the batch has every clip twice",
     )
     rare: float = Field(
-        default=0.0, ge=0, le=1, description="share of the clips that do not go on which show what a rare key does"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the clips that do not go on which show a rare key, reward or end. Where chance "
+        "decides of one, it is then thought to be likelier than it is",
     )
     drop_action: float = 0.08
     drop_text: float = 0.15

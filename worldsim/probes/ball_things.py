@@ -11,7 +11,7 @@ from worldsim.envs.balls_lab import Ball, Scene
 from worldsim.probes import ball_reading as reading
 from worldsim.probes.ball_motion import SHOWN, BallProbe, UniformMotion, as_pair, direction
 from worldsim.probes.intervals import with_draws
-from worldsim.probes.probe import DIRECTIONS, Cases, Lab, Outcome, Probe, Trial, obeyed
+from worldsim.probes.probe import DIRECTIONS, Cases, Lab, Outcome, Probe, Trial, delays, obeyed
 
 _MOVED = 0.015  # box sides in a quarter of a second; the slowest ball goes twice as far
 _KNOWN = 0.5  # of the speed: a World whose error is more than this does not know the usual motion
@@ -65,6 +65,23 @@ class PushGain(Pushed):
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.9, 1.1
+
+
+class PushLatency(Pushed):
+    name = "push-latency"
+    question = "A resting ball is pushed: by how many frames it sets out later than it should."
+    unit = "frames late"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+
+    def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        true = self.moved(cases.truth)
+        ahead = true / np.linalg.norm(true, axis=1, keepdims=True)
+        places = (reading.positions(film[:, 0], [0])[:, :, 0] for film in (frames, cases.truth))
+        shown, due = (((place - place[:, :1]) * ahead[:, None]).sum(2) for place in places)
+        return delays(shown, due)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return -0.5, 0.5
 
 
 class Rest(BallProbe):
@@ -248,5 +265,5 @@ def _apart(rng: np.random.Generator, count: int, still: bool) -> tuple[Ball, ...
 
 
 PROBES = (
-    Obedience, PushGain, Rest, Number, Permanence, Occluder, UnseenSpeed, UnseenSize, UnseenCombination,
+    Obedience, PushGain, PushLatency, Rest, Number, Permanence, Occluder, UnseenSpeed, UnseenSize, UnseenCombination,
 )  # fmt: skip

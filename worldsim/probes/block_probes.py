@@ -15,8 +15,9 @@ import numpy as np
 from worldsim.probes import edits, holding, keys, turning
 from worldsim.probes.intervals import mean_interval
 from worldsim.probes.places import SIMULATOR, Action, Standing, StandingTwin, looking_down, standing_places
-from worldsim.probes.probe import Lab, Outcome, Probe
+from worldsim.probes.probe import Lab, Outcome, Probe, delays
 from worldsim.probes.rollouts import psnr
+from worldsim.probes.rotation import measured_turns
 from worldsim.probes.twin import Player, Simulator
 
 _SHOWN = 28.0  # dB from which on a picture shows a place: a World that does not show it must not pass as losing nothing
@@ -70,6 +71,27 @@ class Turns(PlaceProbe):
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.9, 1.1
+
+
+class TurnLatency(PlaceProbe):
+    name = "turn-latency"
+    question = "The camera turns by 8 degrees a tick for 6 ticks: by how many frames the picture turns later than true."
+    unit = "frames late"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+
+    def measure(self, twin: StandingTwin) -> np.ndarray:
+        steps: list[Action] = [{}] * 2 + [{"camera": (8.0, 0.0)}] * 6
+        pitches = np.repeat([place.pitch for place in twin.starts], len(steps))
+        ways = []
+        for frames in twin.play(steps):
+            before, after = (part.reshape(-1, *part.shape[2:]) for part in (frames[:, :-1], frames[:, 1:]))
+            turned = measured_turns(before, after, pitches, "yaw").reshape(-1, len(steps))
+            ways.append(np.pad(turned.cumsum(1), ((0, 0), (1, 0))))
+        true, shown = ways
+        return delays(shown, true)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return -0.5, 0.5
 
 
 class Keys(PlaceProbe):
@@ -218,4 +240,4 @@ class WayAndBack(PlaceProbe):
         return -np.inf, 3
 
 
-PROBES = (Turns, Keys, LookAwayShort, TurnRound, Dwell, Broken, Placed, StandStill, WayAndBack)
+PROBES = (Turns, TurnLatency, Keys, LookAwayShort, TurnRound, Dwell, Broken, Placed, StandStill, WayAndBack)

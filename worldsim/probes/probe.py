@@ -22,6 +22,7 @@ from worldsim.world import World
 
 DIRECTIONS = np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)  # eight, unit vectors
 CONTEXT = 8  # frames that a World is shown before a trial, unless the probe says otherwise
+_DELAYS = np.round(np.arange(-1, 4.01, 0.05), 2)  # frames that `delays` looks for
 
 
 @dataclass
@@ -187,6 +188,28 @@ class FilmProbe(Probe):
     def note(self, shown: np.ndarray, cases: Cases) -> str:
         """What else is to be said of the World's frames."""
         return ""
+
+
+def delays(ways: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """By how many frames what is shown moves later than in truth, float (trials,); less than 0 if earlier.
+
+    ways, true: how far it has come at each frame, the first at the start, along the true direction, (trials, T + 1).
+    The true way, so much later and made longer or shorter, fits the shown one best. nan where that ends at less than a
+    tenth of the true way, or something in between is not seen.
+    """
+    return np.array([_delay(way, one) for way, one in zip(ways, true, strict=True)])
+
+
+def _delay(way: np.ndarray, true: np.ndarray) -> float:
+    if not way[-1] > 0.1 * true[-1] or np.isnan(way).any() or np.isnan(true).any():
+        return np.nan
+    times, wrong = np.arange(len(way)), []
+    for late in _DELAYS:
+        known = times - late <= times[-1]
+        due = np.interp(times - late, times, true)[known]
+        gain = (way[known] @ due) / max(due @ due, 1e-12)
+        wrong.append(((way[known] - gain * due) ** 2).mean())
+    return float(_DELAYS[np.argmin(wrong)])
 
 
 def obeyed(moved: np.ndarray, true: np.ndarray, ways: list[int]) -> np.ndarray:

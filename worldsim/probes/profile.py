@@ -33,11 +33,11 @@ _WORST = 5
 
 def probes_for(simulator: str | None) -> list[type[Probe]]:
     """The probes that ship for Worlds of a simulator, in the order in which they run."""
-    from worldsim.probes import any_world, ball_motion, ball_things, block_probes, ranking, robot_probes
+    from worldsim.probes import any_world, ball_motion, ball_things, block_probes, launched, ranking, robot_probes
 
     every: Sequence[type[Probe]] = (
-        *ball_things.PROBES, *ball_motion.PROBES, *block_probes.PROBES, *ranking.PROBES, *robot_probes.PROBES,
-        *any_world.PROBES,
+        *ball_things.PROBES, *ball_motion.PROBES, *block_probes.PROBES, *launched.PROBES, *ranking.PROBES,
+        *robot_probes.PROBES, *any_world.PROBES,
     )  # fmt: skip
     fitting = [probe for probe in every if not probe.simulators or simulator in probe.simulators]
     return sorted(fitting, key=lambda probe: not probe.gate)  # what others depend on comes first

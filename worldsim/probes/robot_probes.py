@@ -14,7 +14,7 @@ import numpy as np
 
 from worldsim.agents.pushing import Scene, scene_of
 from worldsim.probes.heldout import CONTEXT, wander
-from worldsim.probes.probe import DIRECTIONS, Cases, FilmProbe, Lab, Trial, obeyed
+from worldsim.probes.probe import DIRECTIONS, Cases, FilmProbe, Lab, Trial, delays, obeyed
 from worldsim.probes.robot_reading import PUSHT, TABLE, PushTReading, TableReading, reading_of
 from worldsim.probes.twin import Start
 
@@ -193,6 +193,25 @@ class PusherGain(Sent):
         return 0.9, 1.1
 
 
+class PusherLatency(Sent):
+    name = "pusher-latency"
+    question = (
+        "The pusher is sent somewhere, and nothing is in its way: by how many frames it sets out later than true."
+    )
+    unit = "frames late"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+
+    def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
+        true = self.moved(cases.truth, cases)
+        ahead = true / np.linalg.norm(true, axis=1, keepdims=True)
+        places = (_reading(cases).pusher(film[:, 0]) for film in (frames, cases.truth))
+        shown, due = (((place - place[:, :1]) * ahead[:, None]).sum(2) for place in places)
+        return delays(shown, due)
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return -0.5, 0.5
+
+
 class Pushing(RobotProbe):
     """The explorer pushes something that truly moves meanwhile."""
 
@@ -327,4 +346,4 @@ class ObjectsLast(Pushing):
         return 0.9, 1
 
 
-PROBES = (PusherObedience, PusherGain, ObjectWay, ObjectTurn, ObjectRest, ObjectsLast)
+PROBES = (PusherObedience, PusherGain, PusherLatency, ObjectWay, ObjectTurn, ObjectRest, ObjectsLast)

@@ -347,7 +347,7 @@ def _train_dynamics(
 
 
 def _reward_values(store: FrameStore, base: World | None) -> list[float]:
-    """What rewards are told by: as the World to begin with has learned to, if it knows any; otherwise by the recorded."""
+    """What rewards are told by: as in the World to begin with, if it knows any; otherwise by those recorded."""
     learned = [] if base is None else base.dynamics.config.reward_values
     return learned if len(learned) > 1 else reward_values(store.rewards[rows_of(store)])
 
