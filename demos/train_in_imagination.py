@@ -22,7 +22,7 @@ from worldsim.probes.intervals import mean_interval
 from worldsim.recipes import load_recipe
 from worldsim.training.run import train
 
-ENV, IMAGINED = "worldsim/BallsGoalSim-v0", 200_000
+ENV, IMAGINED = "worldsim/BallsGoalSim-v0", 60_000
 AGENT = PPOConfig(channels=16, hidden=128, epochs=3)
 
 

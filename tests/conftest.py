@@ -43,8 +43,9 @@ def random_world(spec: WorldSpec, end_logit: float, carries: bool = False) -> Wo
     sizes = {"channels": 32, "heads": 2, "layers": 2, "time_every": 2, "text_every": 2, "condition_channels": 32}
     world = World.random(spec, tokenizer, **sizes, text_channels=64, text_layers=1)
     with torch.no_grad():
-        world.dynamics.heads.weight[1] = 0
-        world.dynamics.heads.bias[1] = end_logit
+        end = len(world.dynamics.config.reward_values)
+        world.dynamics.heads.weight[end] = 0
+        world.dynamics.heads.bias[end] = end_logit
     return world
 
 

@@ -204,10 +204,14 @@ def test_bad_arguments_are_errors_that_say_what_there_is(world_dir: Path, own: P
 
 
 def test_who_sets_out_later_is_late_however_far_it_goes() -> None:
-    true = np.array([0.0, 1, 3, 6, 10, 15])[None]
-    late = np.array([0.0, 0, 1, 3, 6, 10])[None]
+    true = np.array([[0.0, 1, 3, 6, 10, 15]])
+    late = np.array([[0.0, 0, 1, 3, 6, 10]])
+    early = np.array([[0.0, 3, 6, 10, 15, 21]]) - np.array([[0.0, 1, 1, 1, 1, 1]])
     assert delays(true, true).tolist() == [0]
     assert delays(0.3 * true, true) == pytest.approx([0])
     assert delays(0.5 * late, true) == pytest.approx([1])
+    assert delays(early, true)[0] < -0.2
+    assert delays(np.array([[0.0, 0, 0, 0, 0, 15]]), true)[0] >= 3, "so late that hardly anything is seen of it"
     assert np.isnan(delays(-true, true)).all()
     assert np.isnan(delays(0 * true, true)).all()
+    assert np.isnan(delays(np.array([[0.0, 1, np.nan, 6, 10, 15]]), true)).all()

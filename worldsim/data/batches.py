@@ -179,28 +179,21 @@ def clip_batches(
 
 
 def _rare_events(store: FrameStore, frames: int) -> list[np.ndarray]:
-    """The rows where something seldom happens, an array for each kind of it.
+    """The rows where something seldom happens, an array for each kind of it; only in episodes of as many frames.
 
-    For each part of the flat action that is 0 or 1 and seldom 1, where it becomes 1; and where a reward is far from the
-    mean, or the episode ends, if that is seldom. Only in episodes of as many frames; keys not in the last of them.
+    For each part of the flat action that is 0 or 1 and seldom 1, where it becomes 1; where a reward is far from the
+    mean; and where the episode ends, if that is seldom. What comes of it is in the recording too.
     """
-    inside = [
-        np.arange(start + 1, start + length - 1)
-        for start, length in zip(store.starts, store.lengths, strict=True)
-        if length >= frames
-    ]
-    rows = np.concatenate([*inside, np.zeros(0, np.int64)])
-    actions = np.asarray(store.actions)
-    recorded = actions[rows_of(store)]
-    seldom = ((recorded == 0) | (recorded == 1)).all(0) & (recorded.mean(0) < _SELDOM)
-    pressed = (actions[rows] == 1) & (actions[rows - 1] == 0)
-    events = [rows[pressed[:, part]] for part in np.flatnonzero(seldom) if pressed[:, part].any()]
-    every, long = rows_of(store), np.repeat(store.lengths >= frames, store.lengths)
-    rewards = np.asarray(store.rewards)[every]
-    outcomes = (np.abs(rewards - rewards.mean()) > _FAR * rewards.std()) | np.asarray(store.terminated)[every]
-    if (outcomes & long).any() and outcomes.mean() < _SELDOM:
-        events.append(every[outcomes & long])
-    return events
+    ended = np.asarray(store.terminated)[store.starts + store.lengths - 1]
+    rows, seen = rows_of(store), np.repeat(store.lengths + ended >= frames, store.lengths)
+    first, last = np.isin(rows, store.starts), np.isin(rows, store.starts + store.lengths - 1)
+    actions, rewards = np.asarray(store.actions), np.asarray(store.rewards)[rows]
+    ends = np.asarray(store.terminated)[rows]
+    seldom = ((actions[rows] == 0) | (actions[rows] == 1)).all(0) & (actions[rows].mean(0) < _SELDOM)
+    pressed = (actions[rows] == 1) & (actions[rows - 1] == 0) & ~(first | last)[:, None]
+    far = (np.abs(rewards - rewards.mean()) > _FAR * rewards.std()) & (ends | ~last)
+    kinds = [*pressed[:, seldom].T, far, ends & (ends.mean() < _SELDOM)]
+    return [rows[kind & seen] for kind in kinds if (kind & seen).any()]
 
 
 def twice(batches: Iterator[Batch]) -> Iterator[Batch]:

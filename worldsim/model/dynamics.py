@@ -257,7 +257,7 @@ class Dynamics(nn.Module):
         """The same network with rewards told by other values, of which it knows nothing yet; itself if by its own."""
         if values == self.config.reward_values:
             return self
-        other = Dynamics(self.config.model_copy(update={"reward_values": values})).to(self.heads.weight.device)
+        other = Dynamics(self.config.model_copy(update={"reward_values": values})).to(self.heads.weight)
         state = self.state_dict()
         for name in ("heads.weight", "heads.bias"):
             kept = state[name][len(self.config.reward_values) :]

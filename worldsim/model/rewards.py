@@ -24,10 +24,11 @@ def reward_values(recorded: np.ndarray) -> list[float]:
     If there are few different rewards, these; otherwise values from the least to the greatest, and 0, that lie densest
     around 0, by the size that a reward usually has.
     """
-    different = np.unique(np.append(np.asarray(recorded, np.float64), 0.0))
+    recorded = np.asarray(recorded, np.float64)
+    different = np.unique(np.append(recorded, 0.0))
     if len(different) <= _MOST:
         return different.tolist()
-    usual = np.median(np.abs(different[different != 0]))
+    usual = np.median(np.abs(recorded[recorded != 0]))
     low, high = np.arcsinh(different[[0, -1]] / usual)
     spread = usual * np.sinh(np.linspace(low, high, _MOST - 1))
     spread[[0, -1]] = different[[0, -1]]

@@ -11,7 +11,7 @@ from worldsim.envs.balls_lab import Ball, Scene
 from worldsim.probes import ball_reading as reading
 from worldsim.probes.ball_motion import SHOWN, BallProbe, UniformMotion, as_pair, direction
 from worldsim.probes.intervals import with_draws
-from worldsim.probes.probe import DIRECTIONS, Cases, Lab, Outcome, Probe, Trial, delays, obeyed
+from worldsim.probes.probe import DIRECTIONS, Cases, Lab, Latency, Outcome, Probe, Trial, along, delays, obeyed
 
 _MOVED = 0.015  # box sides in a quarter of a second; the slowest ball goes twice as far
 _KNOWN = 0.5  # of the speed: a World whose error is more than this does not know the usual motion
@@ -32,7 +32,8 @@ class Pushed(BallProbe):
         way = int(rng.integers(8))
         push = lab.idle(self.length)
         push[: self._ticks] = rng.uniform(0.4, 0.8) * DIRECTIONS[way] / np.abs(DIRECTIONS[way]).max()
-        return Trial(lab.begin(seed, {"scene": self.scene(rng)}), push, {"way": way})
+        scene = self.scene(rng)
+        return Trial(lab.begin(seed, {"scene": scene}), push, {"way": way, "scene": scene})
 
     def moved(self, frames: np.ndarray) -> np.ndarray:
         """Where to each ball came, from the start, (trials, 2)."""
@@ -67,21 +68,14 @@ class PushGain(Pushed):
         return 0.9, 1.1
 
 
-class PushLatency(Pushed):
+class PushLatency(Latency, Pushed):
     name = "push-latency"
-    question = "A resting ball is pushed: by how many frames it sets out later than it should."
-    unit = "frames late"
-    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    question = "A resting ball is pushed: by how many frames it sets out later, or earlier, than it should."
 
     def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
-        true = self.moved(cases.truth)
-        ahead = true / np.linalg.norm(true, axis=1, keepdims=True)
-        places = (reading.positions(film[:, 0], [0])[:, :, 0] for film in (frames, cases.truth))
-        shown, due = (((place - place[:, :1]) * ahead[:, None]).sum(2) for place in places)
-        return delays(shown, due)
-
-    def line(self, simulator: float) -> tuple[float, float]:
-        return -0.5, 0.5
+        begin = [trial.facts["scene"].balls[0].position for trial in cases.trials]
+        true = np.concatenate([np.array(begin)[:, None], cases.of("positions")[:, :, 0]], 1)
+        return np.abs(delays(*along(reading.positions(frames[:, 0], [0])[:, :, 0], true)))
 
 
 class Rest(BallProbe):

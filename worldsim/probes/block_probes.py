@@ -15,13 +15,12 @@ import numpy as np
 from worldsim.probes import edits, holding, keys, turning
 from worldsim.probes.intervals import mean_interval
 from worldsim.probes.places import SIMULATOR, Action, Standing, StandingTwin, looking_down, standing_places
-from worldsim.probes.probe import Lab, Outcome, Probe, delays
+from worldsim.probes.probe import Lab, Latency, Outcome, Probe, delays
 from worldsim.probes.rollouts import psnr
 from worldsim.probes.rotation import measured_turns
 from worldsim.probes.twin import Player, Simulator
 
 _SHOWN = 28.0  # dB from which on a picture shows a place: a World that does not show it must not pass as losing nothing
-_TURNED = 6.0  # dB that the picture may be more like the start than the truth is, and still have turned away
 
 
 class PlaceProbe(Probe):
@@ -37,13 +36,14 @@ class PlaceProbe(Probe):
 
     def run(self, lab: Lab) -> Outcome:
         """Measure the World, and everybody else in its place."""
-        twin = StandingTwin(lab.env, lab.world, _places(lab, self.down), lab.tick)
+        twin = StandingTwin(lab.env, lab.world, places_of(lab, self.down), lab.tick)
         players: dict[str, Player] = {"World": twin.player, "simulator": Simulator(twin)}
         players |= lab.players.beside(twin, self.acts)
         return Outcome({name: self.measure(twin.beside(player)) for name, player in players.items()})
 
 
-def _places(lab: Lab, down: bool) -> Sequence[Standing]:
+def places_of(lab: Lab, down: bool = False) -> Sequence[Standing]:
+    """As many standing places as the lab wants, found once. down: looking at the ground."""
     if "places" not in lab.kept:
         lab.kept["places"] = standing_places(lab.env, lab.spec, lab.seed, lab.starts)
     if down and "down" not in lab.kept:
@@ -73,25 +73,21 @@ class Turns(PlaceProbe):
         return 0.9, 1.1
 
 
-class TurnLatency(PlaceProbe):
+class TurnLatency(Latency, PlaceProbe):
     name = "turn-latency"
-    question = "The camera turns by 8 degrees a tick for 6 ticks: by how many frames the picture turns later than true."
-    unit = "frames late"
-    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    question = (
+        "The camera turns by 8 degrees a tick for 6 ticks: by how many frames the picture turns too late or early."
+    )
 
     def measure(self, twin: StandingTwin) -> np.ndarray:
-        steps: list[Action] = [{}] * 2 + [{"camera": (8.0, 0.0)}] * 6
+        rates = np.array([0, 0, *[8.0] * 6])
+        steps: list[Action] = [{"camera": (rate, 0.0)} for rate in rates]
+        frames = twin.shown(steps)
+        before, after = (part.reshape(-1, *part.shape[2:]) for part in (frames[:, :-1], frames[:, 1:]))
         pitches = np.repeat([place.pitch for place in twin.starts], len(steps))
-        ways = []
-        for frames in twin.play(steps):
-            before, after = (part.reshape(-1, *part.shape[2:]) for part in (frames[:, :-1], frames[:, 1:]))
-            turned = measured_turns(before, after, pitches, "yaw").reshape(-1, len(steps))
-            ways.append(np.pad(turned.cumsum(1), ((0, 0), (1, 0))))
-        true, shown = ways
-        return delays(shown, true)
-
-    def line(self, simulator: float) -> tuple[float, float]:
-        return -0.5, 0.5
+        turned = measured_turns(before, after, pitches, "yaw").reshape(-1, len(steps))
+        ways, true = (np.pad(turns.cumsum(-1), ((0, 0), (1, 0))) for turns in (turned, rates[None]))
+        return np.abs(delays(ways, np.repeat(true, len(ways), 0)))
 
 
 class Keys(PlaceProbe):
@@ -113,8 +109,7 @@ def _lost_of_left(twin: StandingTwin, steps: list[Action], away: int) -> np.ndar
     away: the step at which the player looks elsewhere; nan where the World does not show another place then.
     """
     returned, idle = twin.shown(steps), twin.shown([{}] * len(steps))
-    truth = twin.truth(steps)
-    turned = psnr(returned[:, away], truth[:, 0]) < psnr(truth[:, away], truth[:, 0]) + _TURNED
+    turned = holding.turned_away(returned[:, away], twin.truth(steps)[:, [0, away]])
     lost = np.maximum(holding.same_left(idle, -1), _SHOWN) - holding.same_left(returned, -1)
     return np.where(turned, lost, np.nan)
 
@@ -124,6 +119,7 @@ class LookAway(PlaceProbe):
 
     unit = "dB lost"
     better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    easy = ("wrong direction",)  # which looks away and back too
     degrees: ClassVar[int]
 
     def measure(self, twin: StandingTwin) -> np.ndarray:
@@ -155,12 +151,13 @@ class Dwell(PlaceProbe):
     question = "Turn by 90 degrees, stay for up to 3.2 s, return: what is lost of the left half after the longest."
     unit = "dB lost"
     better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+    easy = ("wrong direction",)  # which looks away and back too
     _dwells = (0, 4, 16, 64)  # ticks; the context of the World that ships is of 11 frames
 
     def run(self, lab: Lab) -> Outcome:
         """As other probes; and a curve of the mean loss by how long the player looked elsewhere."""
         outcome = super().run(lab)
-        twin = StandingTwin(lab.env, lab.world, _places(lab, self.down), lab.tick)
+        twin = StandingTwin(lab.env, lab.world, places_of(lab, self.down), lab.tick)
         lost = [mean_interval(self._lost(twin, dwell)).mean for dwell in self._dwells]
         away = [(dwell + 18) / lab.spec.fps for dwell in self._dwells]
         outcome.curves, outcome.axes = {"World": (away, lost)}, ("seconds", "dB lost")
@@ -232,9 +229,8 @@ class WayAndBack(PlaceProbe):
         truth, shown = twin.play(steps)
         idle = twin.play([{}] * len(steps))
         lost = np.maximum(psnr(idle[1][:, -1], idle[0][:, -1]), _SHOWN) - psnr(shown[:, -1], truth[:, -1])
-        apart = [psnr(frames[:, 10], truth[:, 0]) for frames in (truth, shown)]
-        asked = apart[0] < 30  # nothing was in the way
-        return np.where(asked & (apart[1] < apart[0] + _TURNED), lost, np.nan)
+        asked = psnr(truth[:, 10], truth[:, 0]) < 30  # nothing was in the way
+        return np.where(asked & holding.turned_away(shown[:, 10], truth[:, [0, 10]]), lost, np.nan)
 
     def line(self, simulator: float) -> tuple[float, float]:
         return -np.inf, 3

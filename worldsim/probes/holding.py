@@ -15,6 +15,7 @@ STILL = 200  # steps of doing nothing
 _STILL = 0.0005  # a change below this share of white is as good as none: nothing moves but a cloud
 ANGLES = (50, 90, 180)  # degrees to the right, and back
 RATE = 10  # degrees a tick, the most that the camera takes
+_TURNED = 6.0  # dB that the picture may be more like the start than the truth is, and still have turned away
 
 
 def holding(twin: StandingTwin) -> dict[str, Any]:
@@ -65,6 +66,14 @@ def same_left(frames: np.ndarray, step: int) -> np.ndarray:
     """PSNR (places,) of the left half of frames (places, T, H, W, 3) at a step against that at the first."""
     half = frames.shape[3] // 2
     return psnr(frames[:, step, :, :half], frames[:, 0, :, :half])
+
+
+def turned_away(shown: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Whether frames (places, H, W, 3) show another place than the start, bool (places,), about as much as truth does.
+
+    truth: the simulator's frames at the start and then, (places, 2, H, W, 3).
+    """
+    return psnr(shown, truth[:, 0]) < psnr(truth[:, 1], truth[:, 0]) + _TURNED
 
 
 def frames_made(places: int) -> int:

@@ -194,8 +194,8 @@ def delays(ways: np.ndarray, true: np.ndarray) -> np.ndarray:
     """By how many frames what is shown moves later than in truth, float (trials,); less than 0 if earlier.
 
     ways, true: how far it has come at each frame, the first at the start, along the true direction, (trials, T + 1).
-    The true way, so much later and made longer or shorter, fits the shown one best. nan where that ends at less than a
-    tenth of the true way, or something in between is not seen.
+    The true way, so much later and made longer or shorter, is most like the shown one (cosine). nan where that ends at
+    less than a tenth of the true way, or something in between is not seen.
     """
     return np.array([_delay(way, one) for way, one in zip(ways, true, strict=True)])
 
@@ -203,13 +203,31 @@ def delays(ways: np.ndarray, true: np.ndarray) -> np.ndarray:
 def _delay(way: np.ndarray, true: np.ndarray) -> float:
     if not way[-1] > 0.1 * true[-1] or np.isnan(way).any() or np.isnan(true).any():
         return np.nan
-    times, wrong = np.arange(len(way)), []
+    times, alike = np.arange(len(way)), []
     for late in _DELAYS:
         known = times - late <= times[-1]
-        due = np.interp(times - late, times, true)[known]
-        gain = (way[known] @ due) / max(due @ due, 1e-12)
-        wrong.append(((way[known] - gain * due) ** 2).mean())
-    return float(_DELAYS[np.argmin(wrong)])
+        shown, due = way[known], np.interp(times - late, times, true)[known]
+        alike.append((shown @ due) / max(np.sqrt((shown @ shown) * (due @ due)), 1e-12))
+    return float(_DELAYS[np.argmax(alike)])
+
+
+def along(places: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far places (trials, T + 1, 2) have come from the first, (trials, T + 1), along the whole true way; and the
+    true ones themselves."""
+    ahead = true[:, -1] - true[:, 0]
+    ahead = ahead / np.linalg.norm(ahead, axis=1, keepdims=True)
+    shown, due = (((way - way[:, :1]) * ahead[:, None]).sum(2) for way in (places, true))
+    return shown, due
+
+
+class Latency(Probe):
+    """By how many frames something sets out too late, or too early. Subclasses mix it in before their kind of trial."""
+
+    unit = "frames off"
+    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
+
+    def line(self, simulator: float) -> tuple[float, float]:
+        return 0, 0.5
 
 
 def obeyed(moved: np.ndarray, true: np.ndarray, ways: list[int]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from worldsim.agents.pushing import Scene, scene_of
 from worldsim.probes.heldout import CONTEXT, wander
-from worldsim.probes.probe import DIRECTIONS, Cases, FilmProbe, Lab, Trial, delays, obeyed
+from worldsim.probes.probe import DIRECTIONS, Cases, FilmProbe, Lab, Latency, Trial, along, delays, obeyed
 from worldsim.probes.robot_reading import PUSHT, TABLE, PushTReading, TableReading, reading_of
 from worldsim.probes.twin import Start
 
@@ -193,23 +193,17 @@ class PusherGain(Sent):
         return 0.9, 1.1
 
 
-class PusherLatency(Sent):
+class PusherLatency(Latency, Sent):
     name = "pusher-latency"
     question = (
-        "The pusher is sent somewhere, and nothing is in its way: by how many frames it sets out later than true."
+        "The pusher is sent somewhere, and nothing is in its way: by how many frames it sets out too late or early."
     )
-    unit = "frames late"
-    better: ClassVar[Literal["low", "high", "near 1"]] = "low"
 
     def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
-        true = self.moved(cases.truth, cases)
-        ahead = true / np.linalg.norm(true, axis=1, keepdims=True)
-        places = (_reading(cases).pusher(film[:, 0]) for film in (frames, cases.truth))
-        shown, due = (((place - place[:, :1]) * ahead[:, None]).sum(2) for place in places)
-        return delays(shown, due)
-
-    def line(self, simulator: float) -> tuple[float, float]:
-        return -0.5, 0.5
+        reading = _reading(cases)
+        infos = [[trial.facts["begin"], *played[0]] for trial, played in zip(cases.trials, cases.infos, strict=True)]
+        true = np.array([[reading.true_pusher(info) for info in one] for one in infos])
+        return np.abs(delays(*along(reading.pusher(frames[:, 0]), true)))
 
 
 class Pushing(RobotProbe):

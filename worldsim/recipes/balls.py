@@ -13,11 +13,13 @@ RECIPE = Recipe(
     policy="pauses",
     frames=80_000,
     episode_frames=128,
-    tokenizer=TokenizerConfig(latent_channels=64, channels=128, layers=2, fine_channels=64, fine_layers=1, head_dim=32),
+    tokenizer=TokenizerConfig(
+        latent_channels=64, channels=128, layers=2, fine_channels=64, fine_layers=1, head_dim=32, carries=True
+    ),
     dynamics=DynamicsSizes(
         channels=128, heads=4, layers=4, time_every=2, sees_motion=True, condition_channels=128, text_channels=64
     ),
-    tokenizer_phases=[Phase(minutes=4, batch=32, rate=2e-3, rate_end=1e-4)],
+    tokenizer_phases=[Phase(minutes=5, batch=32, rate=2e-3, rate_end=1e-4)],
     # Frames from noise alone, as they are when stepped, and without a draw: what happens here is certain.
     forcing=ForcingConfig(pure_noise=0.95, remembered=0.1, context=0.05, weight_floor=1.0, motion_weight=0.1),
     temperature=0.0,

@@ -15,7 +15,9 @@ RECIPE = Recipe(
     env_kwargs={"size": [64, 64]},
     frames=60_000,
     episode_frames=128,
-    tokenizer=TokenizerConfig(latent_channels=64, channels=128, layers=2, fine_channels=64, fine_layers=1, head_dim=32),
+    tokenizer=TokenizerConfig(
+        latent_channels=64, channels=128, layers=2, fine_channels=64, fine_layers=1, head_dim=32, carries=True
+    ),
     dynamics=DynamicsSizes(
         channels=128, heads=4, layers=4, time_every=2, sees_motion=True, condition_channels=128, text_channels=64
     ),
@@ -25,8 +27,19 @@ RECIPE = Recipe(
         pure_noise=0.95, remembered=0.1, context=0.05, weight_floor=1.0, motion_weight=0.1, head_weight=1.0
     ),
     temperature=0.0,
-    tokenizer_phases=[Phase(minutes=4, batch=32, rate=2e-3, rate_end=1e-4)],
-    dynamics_phases=[Phase(minutes=20, batch=10, time=12, rate=1.5e-3, rate_end=1e-5)],
+    tokenizer_phases=[Phase(minutes=5, batch=32, rate=2e-3, rate_end=1e-4)],
+    dynamics_phases=[
+        Phase(minutes=20, batch=10, time=12, rate=1.5e-3, rate_end=1e-5),
+        # Then against drift: half of the clips go on from what the model made.
+        Phase(
+            minutes=14,
+            batch=10,
+            time=12,
+            rate=8e-4,
+            rate_end=1e-5,
+            settings={"own": 0.5, "own_depth": 8, "own_fade": 0.5},
+        ),
+    ],
     average=0.995,
     context_length=11,
 )

@@ -347,9 +347,10 @@ def _train_dynamics(
 
 
 def _reward_values(store: FrameStore, base: World | None) -> list[float]:
-    """What rewards are told by: as in the World to begin with, if it knows any; otherwise by those recorded."""
-    learned = [] if base is None else base.dynamics.config.reward_values
-    return learned if len(learned) > 1 else reward_values(store.rewards[rows_of(store)])
+    """What rewards are told by: as in the World to begin with, if it can tell all there are; else by those recorded."""
+    found = reward_values(store.rewards[rows_of(store)])
+    learned = found if base is None else base.dynamics.config.reward_values
+    return learned if learned[0] <= found[0] and found[-1] <= learned[-1] else found
 
 
 def _train_decoder(
