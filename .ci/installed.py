@@ -20,7 +20,7 @@ for ours in (worldsim, worldsim.envs, worldsim.agents):
     assert Path(sys.prefix).resolve() in Path(str(ours.__file__)).resolve().parents, f"{ours.__file__} is no wheel"
 
 simulators = ("worldsim/BlocksSim-v0", "worldsim/BallsSim-v0", "worldsim/BallsGoalSim-v0", "worldsim/BallsLabSim-v0")
-for env_id in (*simulators, "worldsim/Blocks-v0", "worldsim/Balls-v0"):
+for env_id in (*simulators, "worldsim/Blocks-v0", "worldsim/Balls-v0", "worldsim/BallsGoal-v0"):
     env = gymnasium.make(env_id)
     env.reset(seed=0)
     observation, *_ = env.step(env.action_space.sample())

@@ -14,6 +14,7 @@ import worldsim
 IDS = ["worldsim/Blocks-v0", "worldsim/World-v0", "worldsim/BlocksSim-v0", "worldsim/BallsSim-v0"]
 IDS += [
     "worldsim/Balls-v0",
+    "worldsim/BallsGoal-v0",
     "worldsim/BallsGoalSim-v0",
     "worldsim/BallsLabSim-v0",
     "worldsim/CrafterSim-v0",

@@ -15,6 +15,7 @@ from worldsim.probes.ball_things import Obedience
 from worldsim.probes.heldout import explore, open_simulator
 from worldsim.probes.places import StandingTwin, standing_places
 from worldsim.probes.probe import Cases, Lab
+from worldsim.probes.ranking import Seeker
 from worldsim.probes.rollouts import psnr
 from worldsim.probes.turning import turning
 from worldsim.probes.walking import change
@@ -87,3 +88,32 @@ def test_the_world_of_balls_does_as_it_is_told_and_knows_what_moves_by_itself() 
             truth, infos = twin.witnessed(actions)
             cases = Cases(trials, truth[:, None], [[one] for one in infos])
             assert np.nanmean(probe.measure(twin.shown(actions)[:, None], cases)) > least, probe.name
+
+
+def test_the_world_of_balls_with_a_goal_pays_for_coming_nearer_and_for_arriving() -> None:
+    goal = worldsim.load("balls_goal")
+
+    def told(frames: list[np.ndarray], pushes: list[np.ndarray], seed: int) -> np.ndarray:
+        """Its rewards from the last of these frames on, by the pushes beyond those that led there."""
+        known, coming = np.split(np.stack(pushes), [len(frames) - 1])
+        run = goal.start(1, seed, context=np.stack(frames)[None], actions=known[None])
+        return np.array([float(run.step(push[None]).rewards[0]) for push in coming])
+
+    shown, true, arrivals = [], [], []
+    with open_simulator(goal.spec) as env:
+        for seed in range(SEED, SEED + 8):
+            seeker, ended = Seeker((2.0, 1.0, 0.0), seed), False
+            frames, pushes, rewards = [env.reset(seed=seed)[0]], [], []
+            while not ended and len(pushes) < 60:
+                pushes.append(seeker.act(frames[-1]))
+                frame, reward, ended, _, _ = env.step(pushes[-1])
+                frames.append(frame)
+                rewards.append(float(reward))
+            before = rewards[8:14] if max(rewards[:14]) < 0.5 else []  # on the way
+            true += before
+            shown += told(frames[:9], pushes[: 8 + len(before)], seed).tolist()
+            arrivals += [float(told(frames[-9:-1], pushes[-8:], seed)[0])] if ended else []
+    assert len(true) > 20
+    assert np.corrcoef(shown, true)[0, 1] > 0.7
+    assert len(arrivals) >= 4
+    assert np.mean(arrivals) > 0.6, "where the simulator pays 1"

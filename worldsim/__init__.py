@@ -37,6 +37,7 @@ for _id, _world, _steps in (
     ("worldsim/World-v0", {}, 1200),
     ("worldsim/Blocks-v0", {"world": "blocks"}, 1200),
     ("worldsim/Balls-v0", {"world": "balls"}, 200),
+    ("worldsim/BallsGoal-v0", {"world": "balls_goal"}, 60),
 ):
     gym.register(
         _id,

@@ -108,15 +108,18 @@ def clip_batches(
     something seldom that happens in them: a key is pressed, a reward is far from the mean, the episode ends.
     ValueError if no episode is long enough.
 
-    A recording holds no frame after the last action of an episode. Where that action ended the episode, a clip may
-    reach one frame further: that frame is not known (its latents mean nothing), but its reward and end are.
+    A recording holds no frame after the last action of an episode. Where that action ended the episode, clips reach
+    beyond it: those frames are not known (their latents mean nothing), but the reward and the end that led to the first
+    of them are. An end may come after any number of frames, then: if it were always the last of a clip, it would be
+    expected wherever that many frames are remembered.
     """
     rng = np.random.default_rng(seed)
     ended = np.asarray(store.terminated)[store.starts + store.lengths - 1]
 
-    def draw(count: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """Episodes and first rows of random stretches."""
+    def draw(count: int, frames: int, beyond: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Episodes and first rows of random stretches. beyond: they may reach beyond an end by more than a frame."""
         room = np.maximum(store.lengths + ended - frames + 1, 0)
+        room = np.where((room > 0) & ended & beyond, store.lengths, room)
         if not room.sum():
             raise ValueError(f"no episode has {frames} frames: record longer ones, or train on shorter clips")
         ends = np.cumsum(room)
@@ -131,7 +134,7 @@ def clip_batches(
         happened = np.array([rng.choice(events[rng.integers(len(events))]) for _ in range(count)], np.int64)
         episodes = np.searchsorted(store.starts, happened, side="right") - 1
         first = happened - rng.integers(0, max(time - 1, 1), count)  # what comes of it is in the clip too
-        last = store.starts[episodes] + store.lengths[episodes] + ended[episodes] - time
+        last = store.starts[episodes] + store.lengths[episodes] - np.where(ended[episodes], 1, time)
         return episodes, np.clip(first, store.starts[episodes], last)
 
     values = to_device(_readable(latents), device)
@@ -143,12 +146,12 @@ def clip_batches(
     travelled = np.zeros(own, np.float32)
     while True:
         of_rare = int(rare * (batch - own) + 0.5) if events else 0
-        plain, chosen = draw(batch - own - of_rare, time), draw_rare(of_rare)
+        plain, chosen = draw(batch - own - of_rare, time, beyond=True), draw_rare(of_rare)
         episodes, first = np.concatenate([plain[0], chosen[0]]), np.concatenate([plain[1], chosen[1]])
         if own:
             age += 1
             new = age >= lasts
-            fresh_episodes, fresh_first = draw(int(new.sum()), time + own_depth - 1)
+            fresh_episodes, fresh_first = draw(int(new.sum()), time + own_depth - 1, beyond=False)
             own_episodes[new], own_first[new], age[new] = fresh_episodes, fresh_first, 0
             # Their logarithm is uniform: the first steps from the truth are seen often, and those far from it at all.
             lasts[new] = np.exp(rng.uniform(0, np.log(own_depth + 1), int(new.sum())))

@@ -132,10 +132,11 @@ def dynamics_loss(
     """The training loss of a batch of clips; the entry "loss" is minimised, the others are for the log.
 
     latents (batch, time, h, w, C) normalised; actions (batch, time, action_dim) flat, actions[:, t] taken at frame t;
-    rewards, ends (batch, time): what the action taken at frame t gave; known: bool (batch, time), False where there are
-    no latents and only what the action before gave is learned; text: byte ids (batch, length); motion (batch, time,
-    4 h, 4 w, 2): where the points of each frame were in the one before, in pixels, needed if motion_weight is above 0
-    or the model sees motion; seen: the same of the frames as they are shown, None = as motion.
+    rewards, ends (batch, time): what the action taken at frame t gave; known: bool (batch, time), False from where on
+    there are no latents, and only what the action taken at the last known frame gave is learned; text: byte ids
+    (batch, length); motion (batch, time, 4 h, 4 w, 2): where the points of each frame were in the one before, in
+    pixels, needed if motion_weight is above 0 or the model sees motion; seen: the same of the frames as they are shown,
+    None = as motion.
     age: int64 (own,): the first clips of the batch are those of the batch before, one frame later, and this is how
     often that was so; travelled: float32 (own,), how long a way the picture has moved since then, in its heights, on
     average over its points; made (own, time, h, w, C), float: what the model made of their frames, replaced in place;
@@ -253,8 +254,11 @@ def dynamics_loss(
         more["energy"] = _mean(score.detach(), starts * near)
     flow = (near * weight * asked * known).mean()
     policy = (near * (1 - level) * layout.loss(prediction.policy, scaled)).mean()  # unknown frames have level 1
-    reward = reward_loss(prediction.reward[:, 1:], rewards[:, :-1], model.config.reward_values)
-    end = F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1])
+    acted = known[:, :-1]  # what comes after an end is nothing
+    reward = _mean(reward_loss(prediction.reward[:, 1:], rewards[:, :-1], model.config.reward_values), acted)
+    end = _mean(
+        F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1], reduction="none"), acted
+    )
     moved = torch.zeros((), device=device)
     if config.motion_weight and causal:
         assert motion is not None, "the clips come without their optical flow"

@@ -48,8 +48,8 @@ def shares(rewards: Tensor, values: Sequence[float]) -> Tensor:
 
 
 def reward_loss(logits: Tensor, rewards: Tensor, values: Sequence[float]) -> Tensor:
-    """Cross-entropy of the shares that logits (..., values) give to rewards (...), the mean over all."""
-    return -(shares(rewards, values) * logits.float().log_softmax(-1)).sum(-1).mean()
+    """Cross-entropy (...) of the shares that logits (..., values) give to rewards (...)."""
+    return -(shares(rewards, values) * logits.float().log_softmax(-1)).sum(-1)
 
 
 def expected_reward(logits: Tensor, values: Sequence[float]) -> Tensor:
