@@ -23,9 +23,19 @@ RECIPE = Recipe(
     # Frames from noise alone, as they are when stepped, and without a draw: what happens here is certain.
     forcing=ForcingConfig(pure_noise=0.95, remembered=0.1, context=0.05, weight_floor=1.0, motion_weight=0.1),
     temperature=0.0,
-    # No clips of its own: with half of them going on from what the model made, for 12 minutes more, balls faded to the
-    # mean of where they may be, and what a push did was read off their way no longer (NOTES.md).
-    dynamics_phases=[Phase(minutes=24, batch=8, time=16, rate=1.5e-3, rate_end=4e-4)],
+    dynamics_phases=[
+        Phase(minutes=24, batch=8, time=16, rate=1.5e-3, rate_end=4e-4),
+        # Then against drift: half of the clips go on from what the model made, and the decoder drew. For long they must
+        # not: a squared error asks for the mean of where a ball may be, and a mean of balls is none (NOTES.md).
+        Phase(
+            minutes=16,
+            batch=8,
+            time=16,
+            rate=8e-4,
+            rate_end=1e-5,
+            settings={"own": 0.5, "own_depth": 16, "own_fade": 0.5},
+        ),
+    ],
     average=0.995,
     context_length=15,
     starts=32,
