@@ -2,9 +2,10 @@
 
 For each of so many seeds: N steps of BallsGoalSim are recorded, a World learns from them, an agent learns in the World;
 another learns from N steps of the real thing, a third from 10 N; the fourth acts at random. All of them then play the
-same 100 unseen episodes of the real environment. A World takes some 25 minutes: with a third argument, the directory of
-an earlier `worldsim train balls_goal`, all seeds share that World and its recording, which then is N. Raw returns are
-kept in OUT/scores.json, the table is printed. Started again, it goes on where it was stopped.
+same 100 unseen episodes of the real environment. A World takes some 45 minutes: with a third argument, the directory of
+an earlier `worldsim train balls_goal`, all seeds share that World and its recording of N steps, and the intervals tell
+nothing of how Worlds differ. Raw returns are kept in OUT/scores.json, the table is printed. Started again, it goes on
+where it was stopped.
 """
 
 import json

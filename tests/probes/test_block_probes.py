@@ -55,7 +55,7 @@ def test_who_is_told_the_opposite_turns_the_other_way(lab: Lab) -> None:
 
 def test_an_animal_that_walked_on_stands_still_or_is_gone_is_told_apart(lab: Lab) -> None:
     starts = launched.crossings(lab)
-    truth, empty = (np.stack([launched._played(lab.env, start, alone) for start in starts]) for alone in (False, True))
+    truth, empty = (np.stack([launched.played(lab.env, start, alone) for start in starts]) for alone in (False, True))
     still = np.repeat(truth[:, :1], truth.shape[1], 1)
     shown = {"evolved": truth, "frozen": still, "gone": empty}
     for number, fate in enumerate(launched.FATES):

@@ -45,7 +45,7 @@ class Launched(Probe):
         """At as many places as the lab wants, for the World and everybody else in its place."""
         starts = crossings(lab)
         twin = StandingTwin(lab.env, lab.world, starts, lab.tick)
-        truth, empty = (np.stack([_played(lab.env, start, alone) for start in starts]) for alone in (False, True))
+        truth, empty = twin.truth(_STEPS), np.stack([played(lab.env, start, alone=True) for start in starts])
         players: dict[str, Player] = {"World": twin.player, "simulator": Simulator(twin)}
         values, note, films = {}, "", None
         for name, player in (players | lab.players.beside(twin, acts=True)).items():
@@ -74,8 +74,7 @@ def crossings(lab: Lab) -> list[Standing]:
             if herd is None:
                 continue
             start = later(lab.env, lab.spec, place, herd=herd)
-            truth, empty = _played(lab.env, start, alone=False), _played(lab.env, start, alone=True)
-            seen = _differ(truth, empty)
+            seen = _differ(played(lab.env, start, alone=False), played(lab.env, start, alone=True))
             pixels = seen.mean((1, 2))
             hidden = pixels[_AWAY : _AWAY + _DWELL + 1].max() == 0
             apart = (seen[0] & seen[-1]).sum() < 0.2 * seen[0].sum()
@@ -114,7 +113,7 @@ def walker(place: Standing, distance: float, side: int) -> np.ndarray | None:
     return herd
 
 
-def _played(env: gym.Env, place: Standing, alone: bool) -> np.ndarray:
+def played(env: gym.Env, place: Standing, alone: bool) -> np.ndarray:
     """The simulator's frames, uint8 (T + 1, H, W, 3). alone: as they would be without animals."""
     simulator: Any = env.unwrapped
     state = place.snapshot.copy()
