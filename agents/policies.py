@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from worldsim.agents.blocks_explorer import BlocksExplorer, is_blocks_action_space
+from worldsim.agents.blocks_filming import BlocksFilming
 from worldsim.agents.exploration import PausingPolicy, StickyRandomPolicy
 from worldsim.agents.pushing import PushingPolicy, scene_of
 from worldsim.spec import space_to_json
@@ -56,10 +57,12 @@ def _is_blocks_sim(env: gym.Env) -> bool:
     return is_blocks_action_space(env.action_space) and hasattr(env.unwrapped, "block_map")
 
 
-def _blocks(env: gym.Env, rng: np.random.Generator, rest: float = 0.0) -> Policy:
+def _blocks(
+    env: gym.Env, rng: np.random.Generator, make: Callable[[np.random.Generator], Policy] = BlocksExplorer
+) -> Policy:
     if not _is_blocks_sim(env):
-        raise ValueError(f"the policies 'blocks' and 'resting' are for worldsim/BlocksSim-v0, not for {env}")
-    return BlocksExplorer(rng, rest)
+        raise ValueError(f"the policies blocks, resting and filming are for worldsim/BlocksSim-v0, not for {env}")
+    return make(rng)
 
 
 def _random(env: gym.Env, rng: np.random.Generator) -> Policy:
@@ -94,7 +97,8 @@ def _own(env: gym.Env, rng: np.random.Generator) -> Policy:
 POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
     "auto": _auto,
     "blocks": _blocks,
-    "resting": partial(_blocks, rest=2.0),
+    "resting": partial(_blocks, make=partial(BlocksExplorer, rest=2.0)),
+    "filming": partial(_blocks, make=BlocksFilming),
     "random": _random,
     "pauses": _pauses,
     "scripted": _scripted,
@@ -106,7 +110,8 @@ def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Policy:
     """The policy of that name for the environment: "random" for any, "blocks" for BlocksSim; "auto" picks the one
     that fits, which in PushTSim and TableSim goes about pushing things.
 
-    "resting" is "blocks" that also does nothing for seconds; a World learns from that to stay as it is. "pauses" is the
+    "resting" is "blocks" that also does nothing for seconds; a World learns from that to stay as it is. "filming" walks
+    and looks about the block world slowly, as with a camera. "pauses" is the
     same for actions that are a Box: random ones for half of the time, and for half of it none. "scripted" is
     for BallsGoalSim and goes straight to the mark; "own" is the policy of a learned World; "plan:WORLD" tries out
     futures in a World, by name or path; the path of a file agent.safetensors is an agent of `worldsim agent train`.

@@ -173,6 +173,7 @@ class Lanes:
             raise ValueError("episodes start from prompt=, from image= or from recording=: give one of them")
         self.count = count
         self.world = worldsim.load(world, device=device, dtype=dtype)
+        self.world.check_stepped()
         self.spec = self.world.spec
         self.size = check_size((size[0], size[1])) if size is not None else self.spec.size
         self.steps = steps

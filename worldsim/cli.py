@@ -17,7 +17,7 @@ from tyro.extras import SubcommandApp
 
 from worldsim.cli_agent import agent
 from worldsim.cli_arguments import Device, json_object
-from worldsim.cli_studio import extend, generate, replay
+from worldsim.cli_studio import COMMANDS as STUDIO
 
 app = SubcommandApp()
 
@@ -227,7 +227,7 @@ def bench(
     bench(world, frames=frames, device=device, out=out, against=against)
 
 
-for command in (generate, extend, replay):
+for command in STUDIO:
     app.command(command)
 app.command(agent, name="agent")
 

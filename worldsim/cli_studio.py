@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -12,56 +14,97 @@ from worldsim.cli_arguments import Device
 
 if TYPE_CHECKING:
     from worldsim.clip import Clip
+    from worldsim.studio import Options
+    from worldsim.world import World
+
+
+@dataclass(frozen=True)
+class Making:
+    """How clips are made, and where they go."""
+
+    world: str = "blocks_film"
+    """Name or path of the World."""
+    variations: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1
+    """How many clips; they are numbered if there are several."""
+    seed: int = 0
+    """Of the first variation; the others count up from it."""
+    steps: int | None = None
+    """Denoising steps, of the film or of each frame that is stepped; the World's own number unless given."""
+    guidance: float | None = None
+    """How many times as far as without its prompt a film goes; the World's own unless given, 1 is none."""
+    negative_prompt: str | None = None
+    """What a film is to go away from."""
+    device: Device = "auto"
+    """"auto" takes a CUDA device if there is one."""
+    out: Path = Path("clip.mp4")
+    """The file: .mp4, .gif, .webp, or a folder of PNG files. How it was made stands beside it, in OUT.json."""
+
+    def paths(self, count: int | None = None, sources: tuple[Path, ...] = ()) -> list[Path]:
+        """Where the clips go, numbered if there are several; ValueError now if one cannot be saved there."""
+        from worldsim.clip import check_path
+
+        out, count = self.out, count or self.variations
+        if out.suffix.lower() == ".png":  # a clip of several frames is a folder of them
+            out = out.with_suffix("")
+        paths = [out] if count == 1 else [out.with_name(f"{out.stem}-{n + 1}{out.suffix}") for n in range(count)]
+        for source in sources:
+            if source.resolve() in [path.resolve() for path in paths]:
+                raise ValueError(f"{source} would be replaced by what comes of it: give another --out")
+        return [check_path(path) for path in paths]
+
+    def load(self) -> World:
+        from worldsim.world import load
+
+        return load(self.world, device=self.device)
+
+    @property
+    def options(self) -> Options:
+        """As `worldsim.studio` takes them."""
+        return {
+            "variations": self.variations, "seed": self.seed, "num_inference_steps": self.steps,
+            "guidance_scale": self.guidance, "negative_prompt": self.negative_prompt, "progress": True,
+        }  # fmt: skip
+
+
+Flat = Annotated[Making, tyro.conf.arg(name="")]
 
 
 def generate(
     prompt: str | None = None,
     /,
     *,
-    world: str = "blocks",
     image: Path | None = None,
     seconds: float = 4.0,
+    image_only: bool = False,
     size: tuple[int, int] | None = None,
-    variations: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1,
     prompts: Path | None = None,
-    seed: int = 0,
-    steps: int | None = None,
-    device: Device = "auto",
-    out: Path = Path("clip.mp4"),
+    making: Flat = Making(),  # frozen
 ) -> int:
-    """Make a clip from words, from a picture, or from one of the World's own starts; the World's own policy moves.
+    """Make a clip from words, from a picture, or from nothing.
 
     Example: `worldsim generate "a snowy plain at dusk" --seconds 5 -n 4`,
-    or `worldsim generate --image start.png --seconds 60 --out walk.mp4`
+    or `worldsim generate --world blocks --image start.png --seconds 60 --out walk.mp4`, which walks on for a minute
 
     Args:
-        prompt: Words for the place to begin in.
-        world: Name or path of the World.
+        prompt: Words for what is to be seen.
         image: Picture to begin from, cropped and scaled to the size.
         seconds: How long.
+        image_only: Make a picture instead of a clip, clip.png unless --out says otherwise.
         size: Height and width of a frame in pixels, multiples of 16.
-        variations: How many clips; they are numbered if there are several.
         prompts: File of prompts, one a line; makes the clips of each.
-        seed: Of the first variation; the others count up from it.
-        steps: Denoising steps a frame (K); the World's own number unless given.
-        device: "auto" takes a CUDA device if there is one.
-        out: The file: .mp4, .gif, .webp, or a folder of PNG files. How it was made stands beside it, in OUT.json.
     """
     from worldsim import studio
-    from worldsim.world import load
 
     if prompts is not None and prompt is not None:
         raise ValueError("give a prompt, or a file of prompts")
     texts = [prompt] if prompts is None else _lines(prompts)
-    paths = _paths(out, len(texts) * variations)
-    loaded = load(world, device=device)
+    paths = _pictures(making, len(texts)) if image_only else making.paths(len(texts) * making.variations)
+    world = making.load()
+    frames = 1 if image_only else None
     for number, text in enumerate(texts):
-        clips = studio.generate(
-            loaded, text, image=image, seconds=seconds, size=size, variations=variations, seed=seed,
-            num_inference_steps=steps, progress=True,
-        )  # fmt: skip
-        _save(clips, paths[number * variations :])
-        if len(clips[0]) < round(seconds * loaded.spec.fps):
+        clips = studio.generate(world, text, image=image, seconds=seconds, frames=frames, size=size, **making.options)
+        _save(clips, paths[number * making.variations :])
+        if not image_only and len(clips[0]) < round(seconds * world.spec.fps):
             return 130  # Ctrl-C is for those that would follow, too
     return 0
 
@@ -70,41 +113,142 @@ def extend(
     clip: Path,
     /,
     *,
-    after: float,
-    world: str = "blocks",
-    variations: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1,
-    seed: int = 0,
-    steps: int | None = None,
-    device: Device = "auto",
-    out: Path = Path("longer.mp4"),
+    after: float = 0.0,
+    before: float = 0.0,
+    prompt: str | None = None,
+    making: Flat = Making(),
 ) -> None:
-    """Let a clip go on. Its own frames stay as they are, but for what the format of --out loses.
+    """Make a clip longer, at its end or at its beginning. Its own frames stay, but for what the format of --out loses.
 
-    Example: `worldsim extend walk.mp4 --after 3 --out longer.mp4`
+    Example: `worldsim extend walk.mp4 --before 2 --after 3 -n 3 --out longer.mp4`
 
     Args:
         clip: The clip: .mp4, .gif, .webp, .npy or a folder of PNG files, with sides that are multiples of 16.
-        after: By how many seconds.
-        world: Name or path of the World.
-        variations: How many ways; the clips are numbered if there are several.
-        seed: Of the first variation; the others count up from it.
-        steps: Denoising steps a frame (K); the World's own number unless given.
-        device: "auto" takes a CUDA device if there is one.
-        out: The file: .mp4, .gif, .webp, or a folder of PNG files. How it was made stands beside it, in OUT.json.
+        after: By how many seconds at its end.
+        before: By how many at its beginning, which takes a World that makes films.
+        prompt: What is new is to be of this; unless given, of what the clip says of itself.
     """
     from worldsim import studio
-    from worldsim.clip import Clip
-    from worldsim.world import load
 
-    paths = _paths(out, variations)
-    if clip.resolve() in [path.resolve() for path in paths]:
-        raise ValueError(f"{clip} would be replaced by what comes of it: give another --out")
-    begun = Clip.load(clip)
-    clips = studio.extend(
-        load(world, device=device), begun, after=after, variations=variations, seed=seed, num_inference_steps=steps,
-        progress=True,
-    )  # fmt: skip
-    _save(clips, paths)
+    paths = making.paths(sources=(clip,))
+    begun = _load(clip)
+    _save(studio.extend(making.load(), begun, after=after, before=before, prompt=prompt, **making.options), paths)
+
+
+def loop(clip: Path, /, *, seconds: float = 1.0, prompt: str | None = None, making: Flat = Making()) -> None:
+    """Lead from the end of a clip back to its beginning, so that it can be played for ever.
+
+    Example: `worldsim loop walk.mp4 --seconds 1.5 --out round.gif`
+
+    Args:
+        clip: The clip, as for `worldsim extend`.
+        seconds: How long the way back is.
+        prompt: What it is to be of; unless given, what the clip says of itself.
+    """
+    from worldsim import studio
+
+    paths = making.paths(sources=(clip,))
+    begun = _load(clip)
+    _save(studio.loop(making.load(), begun, seconds=seconds, prompt=prompt, **making.options), paths)
+
+
+def blend(
+    clip: Path,
+    other: Path,
+    /,
+    *,
+    between: float | None = None,
+    strength: float = 0.7,
+    prompt: str | None = None,
+    making: Flat = Making(),
+) -> None:
+    """Let one clip turn into another while both go on; with --between, lead from one's end to the other's beginning.
+
+    Example: `worldsim blend day.mp4 night.mp4 --out dusk.mp4`, or `worldsim blend day.mp4 night.mp4 --between 2`
+
+    Args:
+        clip: The first clip, as for `worldsim extend`.
+        other: The second, of the same size.
+        between: So many seconds are made between the two, and both are kept whole.
+        strength: Without --between: how much is made new in the middle, above 0 and at most 1.
+        prompt: What is new is to be of this; unless given, of what the clips say of themselves.
+    """
+    from worldsim import studio
+
+    paths = making.paths(sources=(clip, other))
+    one, two = _load(clip), _load(other)
+    if between is None:
+        made = studio.blend(making.load(), one, two, strength=strength, prompt=prompt, **making.options)
+    else:
+        made = studio.connect(making.load(), one, two, seconds=between, prompt=prompt, **making.options)
+    _save(made, paths)
+
+
+def remix(clip: Path, prompt: str, /, *, strength: float = 0.6, making: Flat = Making()) -> None:
+    """Make a clip anew by other words: what is where it was, and looks otherwise.
+
+    Example: `worldsim remix walk.mp4 "at night, in snow" --strength 0.6 --out night.mp4`
+
+    Args:
+        clip: The clip, as for `worldsim extend`.
+        prompt: What is to be seen.
+        strength: How much is made new, above 0 and at most 1, which keeps nothing.
+    """
+    from worldsim import studio
+
+    paths = making.paths(sources=(clip,))
+    begun = _load(clip)
+    _save(studio.remix(making.load(), begun, prompt, strength=strength, **making.options), paths)
+
+
+def recut(
+    clip: Path,
+    /,
+    *,
+    keep: tuple[float, float],
+    prompt: str | None = None,
+    making: Flat = Making(),
+) -> None:
+    """Keep a stretch of a clip and make anew what was before and after it.
+
+    Example: `worldsim recut walk.mp4 --keep 1 2.5 --prompt "a desert by day" --out other.mp4`
+
+    Args:
+        clip: The clip, as for `worldsim extend`.
+        keep: From when to when, in seconds.
+        prompt: What is new is to be of this; unless given, of what the clip says of itself.
+    """
+    from worldsim import studio
+
+    paths = making.paths(sources=(clip,))
+    begun = _load(clip)
+    _save(studio.recut(making.load(), begun, keep=keep, prompt=prompt, **making.options), paths)
+
+
+def storyboard(
+    board: Path,
+    /,
+    *,
+    seconds: float,
+    size: tuple[int, int] | None = None,
+    making: Flat = Making(),
+) -> None:
+    """Make a film by cards, each of which says what is to be seen from its time on.
+
+    Example: `worldsim storyboard board.json --seconds 8`, where board.json is
+    [{"at": 0, "text": "a meadow by day"}, {"at": 4, "image": "tower.png"}, {"at": 6, "text": "at night", "cut": true}]
+
+    Args:
+        board: JSON file, a list of cards: `at` in seconds, `text`, `image` (a file, seen at that time), `cut` (whether
+            the camera jumps there).
+        seconds: How long the film is.
+        size: Height and width of a frame in pixels, multiples of 16.
+    """
+    from worldsim import studio
+
+    paths = making.paths()
+    cards = _cards(board)
+    _save(studio.storyboard(making.load(), cards, seconds=seconds, size=size, **making.options), paths)
 
 
 def replay(made: Path, /, *, out: Path = Path("again.mp4")) -> None:
@@ -118,8 +262,35 @@ def replay(made: Path, /, *, out: Path = Path("again.mp4")) -> None:
     """
     from worldsim import studio
 
-    paths = _paths(out, 1)
+    paths = Making(out=out).paths()
     _save([studio.replay(made, progress=True)], paths)
+
+
+COMMANDS = (generate, extend, loop, blend, remix, recut, storyboard, replay)
+
+
+def _load(path: Path) -> Clip:
+    from worldsim.clip import Clip
+
+    return Clip.load(path)
+
+
+def _cards(path: Path) -> list[Any]:
+    """The cards of a storyboard; ValueError that says what is wrong with the file. Images are found beside it."""
+    from worldsim.studio import Card
+
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        cards = [Card(**card) for card in said]
+        if not all(isinstance(card.at, int | float) and isinstance(card.text, str | None) for card in cards):
+            raise TypeError("at is a number, text a string")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f'{path} is no storyboard ({error}): write a list such as [{{"at": 0, "text": "a meadow"}}, '
+            '{"at": 2, "image": "tower.png", "cut": true}]'
+        ) from None
+    beside = path.parent
+    return [Card(card.at, card.text, card.image and beside / str(card.image), card.cut) for card in cards]
 
 
 def _lines(path: Path) -> list[str]:
@@ -130,14 +301,10 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _paths(out: Path, count: int) -> list[Path]:
-    """Where so many clips go, numbered if there are several; ValueError now if one cannot be saved there."""
-    from worldsim.clip import check_path
-
-    if out.suffix.lower() == ".png":  # a clip of several frames is a folder of them
-        out = out.with_suffix("")
-    paths = [out] if count == 1 else [out.with_name(f"{out.stem}-{n + 1}{out.suffix}") for n in range(count)]
-    return [check_path(path) for path in paths]
+def _pictures(making: Making, texts: int) -> list[Path]:
+    """Where pictures go: a .png each."""
+    out, count = making.out.with_suffix(".png"), texts * making.variations
+    return [out] if count == 1 else [out.with_name(f"{out.stem}-{n + 1}.png") for n in range(count)]
 
 
 def _save(clips: list[Clip], paths: list[Path]) -> None:

@@ -127,7 +127,14 @@ class WorldSpec(BaseModel):
     size: tuple[int, int] = Field(description="native (height, width) of a frame in pixels, multiples of 16")
     fps: int = Field(gt=0, description="frames, and so actions, per second")
     action: dict[str, Any] = Field(description="the Gymnasium action space, by `space_to_json`")
-    context_length: int = Field(gt=0, description="frames that the World remembers while it is stepped")
+    context_length: int = Field(
+        gt=0,
+        description="frames that the World remembers while it is stepped; of a film, latents that are made together",
+    )
+    film: bool = Field(default=False, description="makes films, all frames at once, and cannot be stepped")
+    guidance_scale: float = Field(
+        default=1.0, gt=0, description="of films: how many times as far as without its text one goes, unless told"
+    )
     shortcut: bool = Field(default=False, description="whether the dynamics was trained to know its step size")
     steps: int = Field(default=2, gt=0, description="denoising steps a frame, unless the caller says otherwise")
     context_noise: float = Field(

@@ -65,6 +65,14 @@ class Starts:
     def __len__(self) -> int:
         return len(self.latents)
 
+    @classmethod
+    def none(cls, spec: WorldSpec, channels: int) -> Starts:
+        """No start contexts: a World that makes films begins with nothing."""
+        height, width = spec.size
+        latents = torch.zeros(0, 1, height // PATCH, width // PATCH, channels)
+        frames = torch.zeros(0, height, width, 3, dtype=torch.uint8)
+        return cls(latents, torch.zeros(0, 0, spec.action_dim), frames, [])
+
 
 class World:
     """Tokenizer, dynamics and start contexts with the spec that says what they are for.
@@ -91,6 +99,8 @@ class World:
                 f"the dynamics takes latents of {config.latent_channels} channels, "
                 f"the tokenizer makes {tokenizer.config.latent_channels}"
             )
+        if spec.film == config.causal:
+            raise ValueError(f"a World that {'makes films' if spec.film else 'is stepped'} has another dynamics")
         if starts.frames.shape != (len(starts), *spec.size, 3) or starts.frames.dtype != torch.uint8:
             raise ValueError(
                 f"the start contexts need a uint8 frame of {spec.size} each, there are {starts.frames.dtype} "
@@ -128,6 +138,8 @@ class World:
         dynamics = Dynamics(
             DynamicsConfig(
                 **{
+                    "causal": not spec.film,
+                    "words": spec.film,
                     "action_dim": spec.action_dim,
                     "policy_logits": spec.layout.logits,
                     "latent_channels": channels,
@@ -139,10 +151,13 @@ class World:
         # What is zero before training is random here, so that every input matters to what is shown.
         nn.init.orthogonal_(tokens.analysis)
         tokens.synthesis.copy_(tokens.analysis.T)
-        dynamics.motion.start_from(tokens)
         for layer in (dynamics.to_latent, dynamics.heads, *(b.modulation.linear for b in dynamics.typed_blocks)):
             nn.init.normal_(layer.weight, std=0.2)
+        if spec.film:
+            torch.random.set_rng_state(state)
+            return cls(spec, tokens, dynamics, Starts.none(spec, channels))
         motion = dynamics.motion
+        motion.start_from(tokens)
         led = (motion.embed_seen,) if dynamics.config.sees_motion else ()
         if tokens.config.carries:
             nn.init.normal_(tokens.from_moved.weight, std=0.02)
@@ -191,6 +206,14 @@ class World:
         self.overlay = None if self.overlay is None else self.overlay.to(device)
         return self
 
+    def check_stepped(self) -> None:
+        """ValueError if this World makes films."""
+        if self.spec.film:
+            raise ValueError(
+                f"the World {self.spec.name} makes films, all frames at once, and cannot be stepped or played: "
+                "try `worldsim generate`, or the World blocks"
+            )
+
     def start(
         self,
         lanes: int = 1,
@@ -213,6 +236,7 @@ class World:
         """
         from worldsim.simulation import Simulation
 
+        self.check_stepped()
         return Simulation(self, lanes, seed, prompt=prompt, context=context, actions=actions, size=size, steps=steps)
 
 

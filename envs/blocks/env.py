@@ -68,6 +68,7 @@ class BlocksSimEnv(gym.Env[np.ndarray, dict[str, Any]]):
     always 0 and episodes do not terminate. x and z wrap around at 128 blocks.
 
     size: (height, width), multiples of 16. auto_jump: walking against a ledge of one block steps up by itself.
+    overlay: False leaves out crosshair, block in hand and the outline of the targeted block, as films do.
     ValueError on a wrong size or render_mode.
 
     `reset(options={"prompt": text})` builds a world that fulfils the text, as far as it is understood; its info lists
@@ -83,13 +84,18 @@ class BlocksSimEnv(gym.Env[np.ndarray, dict[str, Any]]):
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
 
     def __init__(
-        self, size: tuple[int, int] = (80, 128), render_mode: str | None = None, auto_jump: bool = True
+        self,
+        size: tuple[int, int] = (80, 128),
+        render_mode: str | None = None,
+        auto_jump: bool = True,
+        overlay: bool = True,
     ) -> None:
         self.size = check_size(size)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode must be None or 'rgb_array', got {render_mode!r}")
         self.render_mode = render_mode
         self.auto_jump = bool(auto_jump)
+        self.overlay = bool(overlay)
         self.observation_space = spaces.Box(0, 255, (*self.size, 3), np.uint8)
         entries: OrderedDict[str, spaces.Space] = OrderedDict((key, spaces.Discrete(2)) for key in KEYS)
         entries["hotbar"] = spaces.Discrete(len(HOTBAR))
@@ -271,8 +277,9 @@ class BlocksSimEnv(gym.Env[np.ndarray, dict[str, Any]]):
         self._target = (BLOCK_NAMES[state.voxels[x, y, z]], float(distance)) if found else ("", float("inf"))
         self._rendering = render(
             state.voxels, views.eye_of(body), body[physics.YAW], body[physics.PITCH], size=self.size, time=state.time,
-            weather=state.weather, tick=state.tick, animals=state.herd[:, :5], target=(x, y, z) if found else None,
-            held=HOTBAR[int(body[physics.SLOT])], swing=float(body[physics.SWING]), tops=self._tops,
+            weather=state.weather, tick=state.tick, animals=state.herd[:, :5],
+            target=(x, y, z) if found and self.overlay else None, held=HOTBAR[int(body[physics.SLOT])],
+            swing=float(body[physics.SWING]), overlay=self.overlay, tops=self._tops,
         )  # fmt: skip
         self._blocks, self._kinds, self._structures, self._bearings = views.observe(
             body, state.herd, state.built, self._rendering.ids, self._rendering.depth, self._rendering.animal_index

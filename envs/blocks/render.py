@@ -205,7 +205,7 @@ def _draw_voxels(
 def _render(
     voxels: np.ndarray, tops: np.ndarray, eye: np.ndarray, yaw: float, pitch: float, focal: float,
     time: float, weather: int, tick: int,
-    animals: np.ndarray, target: np.ndarray, held: int, swing: float,
+    animals: np.ndarray, target: np.ndarray, held: int, swing: float, overlay: bool,
     textures: np.ndarray, tints: np.ndarray, clouds: np.ndarray, bodies: np.ndarray,
     frame: np.ndarray, depth: np.ndarray, ids: np.ndarray, index: np.ndarray,
 ) -> None:  # fmt: skip
@@ -231,6 +231,8 @@ def _render(
     )  # fmt: skip
     if weather == 1 or weather == 2:
         draw_falling(frame, air, weather, tick, yaw, pitch, focal)
+    if not overlay:
+        return
     if held != AIR:
         draw_hand(frame, textures, held, swing, air, focal)
     draw_crosshair(frame)
@@ -250,6 +252,7 @@ def render(
     target: tuple[int, int, int] | None,
     held: int,
     swing: float,
+    overlay: bool = True,
     tops: np.ndarray | None = None,
 ) -> Rendering:
     """Draw what an eye sees; the same arguments always give the same pixels.
@@ -258,8 +261,8 @@ def render(
     (3,). yaw_degrees, pitch_degrees: see view_direction. size: (H, W). time: of day in [0, 1), 0 midnight, 0.5 noon.
     weather: index into WEATHERS. tick: moves clouds, water, rain and snow. animals: float64 (n, 5), rows x, y (feet),
     z, yaw in degrees, index into ANIMALS. target: the block to outline, x and z wrapped. held: block in hand, 0 for
-    none. swing: 0..1, how far the hand's stroke has gone. tops: `cell_tops(voxels)`, if the
-    caller has kept it; those of other voxels give a wrong picture.
+    none. swing: 0..1, how far the hand's stroke has gone. overlay: whether hand and
+    crosshair are drawn. tops: `cell_tops(voxels)`, if the caller has kept it; those of others give a wrong picture.
     """
     height, width = size
     frame = np.empty((height, width, 3), dtype=np.uint8)
@@ -271,6 +274,7 @@ def render(
         voxels, cell_tops(voxels) if tops is None else tops, eye, float(yaw_degrees), float(pitch_degrees), focal,
         float(time), int(weather), int(tick), animals,
         np.array((-1, -1, -1) if target is None else target, dtype=np.int64), int(held), float(swing),
+        bool(overlay),
         TEXTURES, TINTS, CLOUDS, BODIES, frame, depth, ids, index,
     )  # fmt: skip
     return Rendering(frame, depth, ids, index)

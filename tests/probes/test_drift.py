@@ -59,5 +59,5 @@ def test_frechet_distance_of_normal_sets() -> None:
     rng = np.random.default_rng(0)
     one = rng.normal(0, 1, (2, 10_000, 2))
     other = rng.normal(0, 1, (2, 10_000, 2)) * (2, 1) + (3, 0)
-    assert drift._frechet(one, one) == pytest.approx(0, abs=1e-6)
-    assert drift._frechet(one, other) == pytest.approx((9 + (2 - 1) ** 2) ** 0.5, rel=0.03)
+    assert drift.frechet(one, one) == pytest.approx(0, abs=1e-6)
+    assert drift.frechet(one, other) == pytest.approx((9 + (2 - 1) ** 2) ** 0.5, rel=0.03)

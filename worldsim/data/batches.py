@@ -18,7 +18,7 @@ from torch import Tensor
 from worldsim.data.store import FrameStore
 from worldsim.model.motion import carried, places_before
 from worldsim.model.optical_flow import optical_flow
-from worldsim.model.text import encode_bytes
+from worldsim.model.text import encode_bytes, encode_words
 from worldsim.model.tokenizer import Tokenizer
 
 Batch = dict[str, Tensor]
@@ -39,13 +39,20 @@ def rows_of(store: FrameStore) -> np.ndarray:
     return np.concatenate([np.arange(s, s + n) for s, n in zip(store.starts, store.lengths, strict=True)])
 
 
-def frame_batches(store: FrameStore, batch: int, device: torch.device, seed: int) -> Iterator[Batch]:
-    """Endless batches {"frames": uint8 (batch, H, W, 3)} of random frames."""
+def frame_batches(store: FrameStore, batch: int, device: torch.device, seed: int, stride: int = 1) -> Iterator[Batch]:
+    """Endless batches {"frames": uint8 (batch * stride, H, W, 3)} of random frames, each followed by what follows it.
+
+    ValueError if no episode has `stride` frames.
+    """
     rng = np.random.default_rng(seed)
     frames = to_device(_readable(store.frames), device)
     rows = rows_of(store)
+    for later in range(1, stride):  # where so many follow
+        rows = rows[np.isin(rows + later, rows_of(store)) & ~np.isin(rows + later, store.starts)]
+    if not len(rows):
+        raise ValueError(f"no episode has {stride} frames: record longer ones, or lower the tokenizer's stride")
     while True:
-        picked = torch.from_numpy(np.sort(rng.choice(rows, batch)))
+        picked = torch.from_numpy(np.sort(rng.choice(rows, batch))[:, None] + np.arange(stride)).flatten()
         yield {"frames": frames[picked.to(frames.device)].to(device)}
 
 
@@ -77,13 +84,46 @@ def _readable(array: np.ndarray) -> np.ndarray:
 def encode_store(
     tokenizer: Tokenizer, store: FrameStore, device: torch.device, batch: int = 64
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """The latents of all frames of a store, as (rows, float16 (rows, h, w, C)), in order."""
-    frames = _readable(store.frames)
+    """The latents of all frames of a store, as (rows, float16 (rows, h, w, C)), in order.
+
+    Row n is of the frames n * stride and those that follow; what is left over at the end has none.
+    """
+    frames, stride = _readable(store.frames), tokenizer.config.stride
     dtype = next(tokenizer.parameters()).dtype
-    for first in range(0, len(frames), batch):
-        rows = slice(first, min(first + batch, len(frames)))
-        latents = tokenizer.encode(torch.from_numpy(np.asarray(frames[rows])).to(device).to(dtype) / 255)
+    for first in range(0, len(frames) // stride, batch):
+        rows = slice(first, min(first + batch, len(frames) // stride))
+        pictures = np.asarray(frames[rows.start * stride : rows.stop * stride])
+        latents = tokenizer.encode(torch.from_numpy(pictures).to(device).to(dtype) / 255)
         yield rows, latents.half().cpu().numpy()
+
+
+def film_batches(
+    store: FrameStore, latents: np.ndarray, stride: int, batch: int, time: int, device: torch.device, seed: int
+) -> Iterator[Batch]:
+    """Endless batches of random clips of `time` latents: the tensor arguments of `worldsim.model.filming.film_loss`.
+
+    latents float16 (N // stride, h, w, C), as `encode_store` makes them. ValueError if no episode is long enough.
+    """
+    rng = np.random.default_rng(seed)
+    begin = -(-store.starts // stride)
+    room = np.maximum((store.starts + store.lengths) // stride - begin - time + 1, 0)
+    if not room.sum():
+        raise ValueError(f"no episode has {time * stride} frames: record longer ones, or train on shorter clips")
+    ends = np.cumsum(room)
+    values = to_device(_readable(latents), device)
+    texts = [Captions(store, episode) for episode in range(len(store))]
+    while True:
+        choice = rng.integers(0, ends[-1], batch)
+        episodes = np.searchsorted(ends, choice, side="right")
+        first = begin[episodes] + choice - (ends[episodes] - room[episodes])
+        rows = torch.from_numpy(first[:, None] + np.arange(time))
+        captions = [
+            texts[e].at(int(row * stride - store.starts[e]), rng) for e, row in zip(episodes, first, strict=True)
+        ]
+        yield {
+            "latents": values[rows.to(values.device)].to(device).float(),
+            "text": encode_words(captions, device),
+        }
 
 
 def clip_batches(

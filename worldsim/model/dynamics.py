@@ -2,9 +2,10 @@
 
 Every frame has its own noise level (diffusion forcing, arXiv 2407.01392), so the same network steps an environment,
 makes videos and fills gaps. Attention is factorised: inside a frame in every block, through time in every few blocks,
-with a mask that is causal (stepping, with a cache) or open (every frame sees every other). In causal mode each frame
-also sees the clean latents of the frame before it: in its input, as further keys of its spatial attention, and moved by
-a flow that the network predicts half way (`worldsim.model.motion`).
+with a mask that is causal (stepping, with a cache) or open (films: every frame sees every other). In a causal network
+each frame also sees the clean latents of the frame before it: in its input, as further keys of its spatial attention,
+and moved by a flow that the network predicts half way (`worldsim.model.motion`). An open one has none of that: where
+all are made at once, the frame before is not there yet.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from worldsim.model.layers import (
     rotation_in_time,
 )
 from worldsim.model.motion import Motion, places_before
-from worldsim.model.text import TextEncoder
+from worldsim.model.text import TextEncoder, WordEncoder
 
 
 class DynamicsConfig(BaseModel):
@@ -50,6 +51,7 @@ class DynamicsConfig(BaseModel):
     reward_values: list[float] = Field(
         default=[0.0], min_length=1, description="what rewards are told by, ascending, see worldsim.model.rewards"
     )
+    causal: bool = Field(default=True, description="frames see those before them only, and are made in order")
     channels: int = 256
     heads: int = 4
     layers: int = 6
@@ -60,6 +62,7 @@ class DynamicsConfig(BaseModel):
     condition_channels: int = 256
     text_channels: int = 128
     text_layers: int = 2
+    words: bool = Field(default=False, description="reads text as a bag of words and pairs, and not as bytes in order")
 
     @model_validator(mode="after")
     def _looks_back(self) -> Self:
@@ -78,29 +81,47 @@ class Prediction:
     reward: Tensor  # (batch, time, reward_values), logits
     end: Tensor  # (batch, time), a logit
     policy: Tensor  # (batch, time, policy_logits)
-    flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), before each pixel's own factor; None: no frame before
+    flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), before each pixel's own factor; None of an open network
     follows: Tensor | None = None  # (batch, time, 16 h, 16 w, 1): that factor
     places: Tensor | None = None  # (batch, time, 16 h, 16 w, 2): where in the frame before each pixel is looked up
 
 
 @dataclass
 class Text:
-    """Encoded text: for each block that attends to it keys and values (batch, heads, length, head_dim), and a mask."""
+    """Encoded text: for each block that attends to it keys and values (batch, heads, length, head_dim), and a mask.
+
+    summary: of all that it says, part of the condition of every frame; None where text is read as bytes.
+    """
 
     keys: list[Tensor]
     values: list[Tensor]
     mask: Tensor  # bool (batch, length)
+    summary: Tensor | None = None  # (batch, condition_channels)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Text:
         """The text with `function` applied to every tensor."""
-        return Text([function(k) for k in self.keys], [function(v) for v in self.values], function(self.mask))
+        summary = None if self.summary is None else function(self.summary)
+        return Text([function(k) for k in self.keys], [function(v) for v in self.values], function(self.mask), summary)
+
+    def followed_by(self, other: Text) -> Text:
+        """These texts, and after them the one text of `other` as often as there are these."""
+
+        def both(mine: Tensor, theirs: Tensor) -> Tensor:
+            return torch.cat([mine, theirs.expand_as(mine)])
+
+        keys, values = (
+            [both(*pair) for pair in zip(mine, theirs, strict=True)]
+            for mine, theirs in ((self.keys, other.keys), (self.values, other.values))
+        )
+        summary = None if self.summary is None or other.summary is None else both(self.summary, other.summary)
+        return Text(keys, values, both(self.mask, other.mask), summary)
 
     def shortened(self) -> Text:
         """If there are no texts, only the key that every text has: attention to it alone gives the same, exactly."""
         if plain(self.mask) or self.mask[:, 1:].any():
             return self
         keys, values = ([part[:, :, :1] for part in parts] for parts in (self.keys, self.values))
-        return Text(keys, values, self.mask[:, :1])
+        return Text(keys, values, self.mask[:, :1], self.summary)
 
 
 def sinusoid(level: Tensor, channels: int) -> Tensor:
@@ -148,7 +169,7 @@ class DynamicsBlock(nn.Module):
         channels, heads = config.channels, config.heads
         self.modulation = Conditioned(config.condition_channels, channels, 6)
         self.space = Projection(channels, heads, parts=3, normed=2)
-        self.before = Projection(channels, heads, parts=2, normed=1)
+        self.before = Projection(channels, heads, parts=2, normed=1) if config.causal else None
         self.space_out = Linear(channels, channels, bias=False)
         self.mlp = MLP(channels)
         self.time = Projection(channels, heads, parts=3, normed=2) if in_time else None
@@ -161,12 +182,13 @@ class DynamicsBlock(nn.Module):
             self.text_keys = Projection(channels, heads, parts=2, normed=1)
             self.text_out = Linear(channels, channels, bias=False)
 
-    def spatial(self, x: Tensor, previous: Tensor, rotation: Rotation, rotation_before: Rotation) -> Tensor:
+    def spatial(self, x: Tensor, previous: Tensor | None, rotation: Rotation, rotation_before: Rotation) -> Tensor:
         """x (frames, tokens + registers, channels) attends to itself and to the frame before (frames, tokens, c)."""
         q, k, v = self.space(x, rotation)
-        k_before, v_before = self.before(previous, rotation_before)
-        attended = attend(q, torch.cat([k, k_before], 2), torch.cat([v, v_before], 2))
-        return self.space_out(merge_heads(attended))
+        if self.before is not None:
+            k_before, v_before = self.before(previous, rotation_before)
+            k, v = torch.cat([k, k_before], 2), torch.cat([v, v_before], 2)
+        return self.space_out(merge_heads(attend(q, k, v)))
 
     def temporal(
         self, x: Tensor, rotation: Rotation, mask: Tensor | None, past: tuple[Tensor, Tensor] | None
@@ -205,20 +227,26 @@ class Dynamics(nn.Module):
         self.config = config
         channels, condition, latent = config.channels, config.condition_channels, config.latent_channels
         self.embed = Linear(latent, channels)
-        self.embed_before = Linear(9 * latent, channels)
-        self.before_mlp = MLP(channels, 2)
-        self.no_before = nn.Parameter(torch.zeros(channels))
         self.embed_place = Linear(PLACE_FEATURES, channels, bias=False)
-        self.motion = Motion(latent, channels, condition, config.sees_motion)
-        self.embed_moved = Linear(latent, channels)
-        self.embed_noise = Linear(latent, channels, bias=False)
+        if config.causal:
+            self.embed_before = Linear(9 * latent, channels)
+            self.before_mlp = MLP(channels, 2)
+            self.no_before = nn.Parameter(torch.zeros(channels))
+            self.motion = Motion(latent, channels, condition, config.sees_motion)
+            self.embed_moved = Linear(latent, channels)
+            self.embed_noise = Linear(latent, channels, bias=False)
         self.registers = nn.Parameter(torch.randn(config.registers, channels) * 0.02)
         self.embed_level = Linear(64, condition)
         self.embed_step = Linear(64, condition)
         self.embed_action = nn.Sequential(Linear(config.action_dim, condition), nn.SiLU(), Linear(condition, condition))
         self.no_action = nn.Parameter(torch.zeros(condition))
         self.condition = nn.Sequential(nn.SiLU(), Linear(condition, condition), nn.SiLU())
-        self.text = TextEncoder(config.text_channels, config.text_layers)
+        if config.words:
+            self.text: nn.Module = WordEncoder(config.text_channels)
+            # No bias: what it is added to has one.
+            self.summarise = Linear(config.text_channels, condition, bias=False)
+        else:
+            self.text = TextEncoder(config.text_channels, config.text_layers)
         self.project_text = Linear(config.text_channels, channels)
         self.blocks = nn.ModuleList(
             DynamicsBlock(config, (i + 1) % config.time_every == 0, (i + 1) % config.text_every == 0)
@@ -226,7 +254,7 @@ class Dynamics(nn.Module):
         )
         self.final = Conditioned(condition, channels, 2)
         self.keep_noisy = Linear(condition, latent)
-        self.to_latent = Linear(channels, 2 * latent)
+        self.to_latent = Linear(channels, 2 * latent if config.causal else latent)
         self.heads = Linear(config.registers * channels, sum(self._outputs))
         self._initialise()
 
@@ -244,7 +272,8 @@ class Dynamics(nn.Module):
         for module in (self.to_latent, self.heads, self.keep_noisy):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
-        nn.init.constant_(self.to_latent.bias[: self.config.latent_channels], 2.0)  # to begin with, most is kept
+        if self.config.causal:
+            nn.init.constant_(self.to_latent.bias[: self.config.latent_channels], 2.0)  # to begin with, most is kept
         # Actions are small numbers. With a smaller weight they are faint in the condition, and were learned last.
         nn.init.normal_(cast(Linear, self.embed_action[0]).weight)
         depth = (2 * self.config.layers) ** -0.5
@@ -278,11 +307,18 @@ class Dynamics(nn.Module):
         )
 
     def encode_text(self, data: Tensor) -> Text:
-        """Byte ids (batch, length) to the text that `forward` takes; done once, however many frames it is for."""
+        """What `worldsim.model.text` makes of texts, bytes or words (batch, length), to the text that `forward` takes.
+
+        Done once, however many frames it is for.
+        """
         vectors, mask = self.text(data)
+        summary = None
+        if self.config.words:
+            there = mask[..., None].to(vectors.dtype)
+            summary = self.summarise((vectors * there).sum(1) / there.sum(1).sqrt())
         vectors = self.project_text(vectors)
         pairs = [block.text_keys(vectors) for block in self.typed_blocks if block.text_query is not None]
-        return Text([keys for keys, _ in pairs], [values for _, values in pairs], mask)
+        return Text([keys for keys, _ in pairs], [values for _, values in pairs], mask, summary)
 
     def forward(
         self,
@@ -296,7 +332,6 @@ class Dynamics(nn.Module):
         has_previous: Tensor | None,
         *,
         motion: Tensor | None = None,
-        causal: bool = True,
         cache: Cache | None = None,
         remember: int = 0,
     ) -> Prediction:
@@ -306,7 +341,7 @@ class Dynamics(nn.Module):
         step (batch, time) in [0, 1]: size of the sampling step that the prediction is for, 0 = infinitely small;
         actions (batch, time, action_dim): the flat action, scaled to [-1, 1], that led to each frame, used where
         has_action (batch, time); text: from `encode_text`; previous (batch, time, h, w, C): clean latents of the frame
-        before each, used where has_previous (batch, time), None = nowhere (open mask).
+        before each, used where has_previous (batch, time); both None for an open network.
         motion (batch, time, 4 h, 4 w, 2): the optical flow by which the frame before each had come about, in pixels, 0
         where it is not known; for a network that sees motion.
         cache: frames remembered before these; the first `remember` frames of this call are added to it in place.
@@ -317,9 +352,10 @@ class Dynamics(nn.Module):
         seen = motion.flatten(0, 1) if self.config.sees_motion and motion is not None else None
 
         flat = rearrange(noisy, "b t h w c -> (b t) (h w) c")
-        if previous is None or has_previous is None:
-            before = self.no_before.expand(batch * time, tokens, -1)
-        else:
+        before = None
+        if self.config.causal:
+            assert previous is not None, "a causal network sees the frame before"
+            assert has_previous is not None, "is there a frame before?"
             there = rearrange(has_previous, "b t -> (b t) 1 1")
             patches = rearrange(neighbourhood(previous.flatten(0, 1)), "f h w c -> f (h w) c")
             before = self.embed_before(patches)
@@ -328,19 +364,24 @@ class Dynamics(nn.Module):
         action = torch.where(has_action[..., None], self.embed_action(actions), self.no_action)
         features = (sinusoid(level, 64), sinusoid(step, 64))
         embedded = self.embed_level(features[0].to(flat.dtype)) + self.embed_step(features[1].to(flat.dtype))
-        condition = self.condition((embedded + action).flatten(0, 1))
+        embedded = embedded + action
+        if text.summary is not None:
+            embedded = embedded + text.summary[:, None]
+        condition = self.condition(embedded.flatten(0, 1))
 
         # The input fades out as it becomes noise: the less it says, the less it can distract.
         told = rearrange(1 - level, "b t -> (b t) 1 1").to(flat.dtype)
         places = self.embed_place(place_features(height, width, flat.device).to(flat.dtype))
-        x = self.embed(flat * told) + before + places
+        x = self.embed(flat * told) + places
+        if before is not None:
+            x = x + before
         if seen is not None:
             x = x + self.motion.embed(seen).to(x.dtype)
         x = torch.cat([x, self.registers.expand(batch * time, -1, -1).to(x.dtype)], 1)
 
         rotation = rotation_in_space(height, width, head_dim, registers, x.device)
         rotation_before = (rotation[0][:tokens], rotation[1][:tokens])
-        in_time, mask = self._time(batch, time, tokens + registers, x.device, causal, cache)
+        in_time, mask = self._time(batch, time, tokens + registers, x.device, cache)
 
         text = text.shortened()
         layer = text_layer = 0
@@ -362,7 +403,8 @@ class Dynamics(nn.Module):
                 x = x + block.attend_text(x, time, text.keys[text_layer], text.values[text_layer], text.mask)
                 text_layer += 1
             x = torch.addcmul(x, block.mlp(modulate(x, scale2, shift2)), 1 + gate2)
-            if block.time is not None and moved is None:  # once it has looked back: speed shows in the past alone
+            if self.config.causal and block.time is not None and moved is None:
+                # Once it has looked back: speed shows in the past alone.
                 moved, flow, follows, places = self._move(x[:, :tokens], condition, previous, has_previous, seen)
                 # What cannot be known is made up, from noise, in frames that are made from noise alone; where things
                 # move to does not hear it. All tokens hear the same, the sum: what they make up is to fit together.
@@ -374,12 +416,14 @@ class Dynamics(nn.Module):
 
         scale, shift = self.final(condition)
         x = modulate(x, scale, shift)
-        assert moved is not None, "some block attends through time"
-        # A token decides how much it keeps of what moved there, and what it shows for the rest. A gate between 0 and 1
-        # makes an exact copy easy: an offset would have to be exactly 0.
-        gate, drawn = self.to_latent(x[:, :tokens]).chunk(2, -1)
-        keep = gate.sigmoid()
-        latents = keep * moved + (1 - keep) * drawn + self.keep_noisy(condition)[:, None] * flat
+        drawn = self.to_latent(x[:, :tokens])
+        if moved is not None:
+            # A token decides how much it keeps of what moved there, and what it shows for the rest. A gate between 0
+            # and 1 makes an exact copy easy: an offset would have to be exactly 0.
+            gate, drawn = drawn.chunk(2, -1)
+            keep = gate.sigmoid()
+            drawn = keep * moved + (1 - keep) * drawn
+        latents = drawn + self.keep_noisy(condition)[:, None] * flat
         heads = rearrange(self.heads(x[:, tokens:].flatten(1)), "(b t) o -> b t o", b=batch)
         latents = rearrange(latents, "(b t) (h w) c -> b t h w c", b=batch, h=height)
         reward, end, policy = heads.split(self._outputs, -1)
@@ -389,13 +433,11 @@ class Dynamics(nn.Module):
         self,
         x: Tensor,
         condition: Tensor,
-        previous: Tensor | None,
-        has_previous: Tensor | None,
+        previous: Tensor,
+        has_previous: Tensor,
         seen: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The frame before, moved, (frames, tokens, C), 0 where there is none; flow, follows and places of them."""
-        if previous is None or has_previous is None:
-            return x.new_zeros(*x.shape[:2], self.config.latent_channels), None, None, None
         height, width = previous.shape[2:4]
         tokens = rms_norm(x)
         flow = self.motion.flow(tokens, condition, height, width, seen)
@@ -407,17 +449,17 @@ class Dynamics(nn.Module):
         return moved, flow.unflatten(0, shape), follows.unflatten(0, shape), places.unflatten(0, shape)
 
     def _time(
-        self, batch: int, time: int, tokens: int, device: torch.device, causal: bool, cache: Cache | None
+        self, batch: int, time: int, tokens: int, device: torch.device, cache: Cache | None
     ) -> tuple[Rotation, Tensor | None]:
         """The rotation in time, which broadcasts over heads and tokens, and the mask for `time` new frames."""
         positions = torch.arange(time, device=device)
         head_dim = self.config.channels // self.config.heads
-        mask = positions[None] <= positions[:, None] if causal else None
+        mask = positions[None] <= positions[:, None] if self.config.causal else None
         if cache is None:
             return rotation_in_time(positions, head_dim), mask
         # Every lane counts its own frames: what a lane computes does not depend on when its neighbours were reset.
         cosine, sine = rotation_in_time(cache.count[:, None] + positions, head_dim)
-        assert mask is not None, "a cache needs the causal mask"
+        assert mask is not None, "only a causal network has a cache"
         allowed = torch.cat([cache.visible(time), mask.expand(batch, -1, -1)], -1)
         cosine, sine, allowed = (repeat(part, "b t d -> (b n) 1 t d", n=tokens) for part in (cosine, sine, allowed))
         return (cosine, sine), allowed

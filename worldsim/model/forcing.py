@@ -127,7 +127,6 @@ def dynamics_loss(
     travelled: Tensor | None = None,
     made: Tensor | None = None,
     places: Tensor | None = None,
-    causal: bool = True,
 ) -> dict[str, Tensor]:
     """The training loss of a batch of clips; the entry "loss" is minimised, the others are for the log.
 
@@ -169,7 +168,7 @@ def dynamics_loss(
         before = torch.cat([going, latents[own:]])
         shown = torch.cat([torch.where(remembered, going, latents[:own]), latents[own:]])
     step = torch.zeros_like(level)
-    shortcut = copies * int(config.shortcut * batch / copies + 0.5) if causal else 0
+    shortcut = copies * int(config.shortcut * batch / copies + 0.5)
     if shortcut:
         # 1, 2 or 4 steps: the noise level lies on that grid.
         steps = 2 ** torch.randint(0, config.shortcut_steps.bit_length(), (shortcut // copies, time), device=device)
@@ -207,7 +206,7 @@ def dynamics_loss(
         gain, offset = (config.drift * randn(1, 1, 1, latents.shape[-1]) for _ in range(2))
         before = before * (1 + true * gain) + true * offset * deviation
     seen_motion = None
-    if model.config.sees_motion and causal:
+    if model.config.sees_motion:
         seen = motion if seen is None else seen
         assert seen is not None, "the clips come without their optical flow"
         seen_motion = F.pad(seen[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0)) * told(config.drop_motion)[..., None, None, None]
@@ -218,10 +217,9 @@ def dynamics_loss(
     def predict(first: int, noisy: Tensor, level: Tensor, step: Tensor) -> Prediction:
         """The model's prediction for the first `first` clips."""
         words = encoded.map(lambda tensor: tensor[:first])
-        seen = (before[:first], has_before[:first]) if causal else (None, None)
         return model(
-            noisy, level, step, led_here[:first], has_action[:first], words, *seen,
-            motion=None if seen_motion is None else seen_motion[:first], causal=causal,
+            noisy, level, step, led_here[:first], has_action[:first], words, before[:first], has_before[:first],
+            motion=None if seen_motion is None else seen_motion[:first],
         )  # fmt: skip
 
     alone = rearrange(level > 0.99, "b t -> b t 1 1 1")  # made from noise alone, of which each copy has its own
@@ -260,12 +258,12 @@ def dynamics_loss(
         F.binary_cross_entropy_with_logits(prediction.end[:, 1:].float(), ends[:, :-1], reduction="none"), acted
     )
     moved = torch.zeros((), device=device)
-    if config.motion_weight and causal:
+    if config.motion_weight:
         assert motion is not None, "the clips come without their optical flow"
         assert prediction.flow is not None
         moved = _mean((prediction.flow.float() - motion).abs().mean((2, 3, 4)), near * (has_before & known))
     loose = torch.zeros((), device=device)
-    if config.follow_weight and causal:
+    if config.follow_weight:
         # Where nothing moves every factor is as good, and what then comes of a turn would be in shreds.
         assert prediction.follows is not None
         loose = _mean((prediction.follows - 1).abs().mean((2, 3, 4)), has_before & known)

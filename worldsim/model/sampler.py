@@ -52,7 +52,6 @@ def sample(
     text: Text,
     *,
     steps: int,
-    causal: bool = True,
     shortcut: bool = False,
     context_noise: float = 0.05,
 ) -> tuple[Tensor, Prediction]:
@@ -61,23 +60,22 @@ def sample(
     latents, gaussian (batch, time, h, w, C); caps (batch, time) in [0, 1]: 0 = the frame is given and kept as it is,
     1 = it is made from noise, between = it is made anew to that degree (SDEdit, arXiv 2108.01073). actions
     (batch, time, A), scaled, lead to each frame where has_action. Given frames are shown to the network with
-    `context_noise`. In causal mode a frame sees the clean frame before it where that one is given.
+    `context_noise`. A frame sees the clean frame before it where that one is given. (Of an open network see
+    `worldsim.model.filming`.)
     """
     kept = caps == 0
     shown = torch.where(kept, context_noise, caps)
     context = mix(latents, gaussian, shown)
-    previous = torch.cat([torch.zeros_like(latents[:, :1]), latents[:, :-1]], 1) if causal else None
-    has_previous = torch.cat([torch.zeros_like(kept[:, :1]), kept[:, :-1]], 1) if causal else None
-    motion = seen_motion(dynamics, latents, kept) if causal else None
+    previous = torch.cat([torch.zeros_like(latents[:, :1]), latents[:, :-1]], 1)
+    has_previous = torch.cat([torch.zeros_like(kept[:, :1]), kept[:, :-1]], 1)
+    motion = seen_motion(dynamics, latents, kept)
     keep = kept[..., None, None, None]
 
     def predict(noisy: Tensor, level: Tensor, step: Tensor, last: bool) -> Prediction:
         noisy = torch.where(keep, context, noisy)
         level = torch.where(kept, shown, level)
         step = torch.where(kept, 0.0, step)
-        return dynamics(
-            noisy, level, step, actions, has_action, text, previous, has_previous, motion=motion, causal=causal
-        )
+        return dynamics(noisy, level, step, actions, has_action, text, previous, has_previous, motion=motion)
 
     made, prediction = denoise(predict, context, caps, steps, shortcut)
     return torch.where(keep, latents, made), prediction

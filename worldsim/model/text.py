@@ -1,6 +1,14 @@
-"""The text encoder: UTF-8 bytes of a caption or prompt to a few vectors that the dynamics attends to."""
+"""The text encoders: a caption or prompt to a few vectors that the dynamics attends to.
+
+One reads UTF-8 bytes in order. The other reads a bag of words and pairs of words, which is learned in a fraction of the
+time: what films are told by.
+"""
 
 from __future__ import annotations
+
+import itertools
+import re
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +16,10 @@ from torch import Tensor, nn
 from worldsim.model.layers import Block, RMSNorm, rotation_in_time
 
 TEXT_LENGTH = 224  # bytes; longer text is cut (at a whole character)
+WORDS = 96  # words and pairs of a text that are read; the others are not
+_BUCKETS = 4096
 _PAD = 0
+_PIECES = re.compile(r"[\u4e00-\u9fff]|[^\W_]+")  # a Chinese character is a word
 
 
 def encode_bytes(texts: list[str | None], device: torch.device | str = "cpu") -> Tensor:
@@ -18,6 +29,39 @@ def encode_bytes(texts: list[str | None], device: torch.device | str = "cpu") ->
         data = (text or "").encode()[:TEXT_LENGTH].decode(errors="ignore").encode()
         row[: len(data)] = torch.tensor(list(data), dtype=torch.int64)
     return out.to(device)
+
+
+def encode_words(texts: list[str | None], device: torch.device | str = "cpu") -> Tensor:
+    """The words of texts and all pairs of neighbours, hashed: int64 (len(texts), WORDS), padded with 0.
+
+    None and "" are all padding: no text. The order of the words is lost, but for that of neighbours.
+    """
+    out = torch.zeros(len(texts), WORDS, dtype=torch.int64)
+    for row, text in zip(out, texts, strict=True):
+        words = _PIECES.findall((text or "").lower())
+        pairs = [" ".join(pair) for pair in itertools.pairwise(words)]
+        found = list(dict.fromkeys(words + pairs))[:WORDS]
+        row[: len(found)] = torch.tensor([1 + crc32(piece.encode()) % (_BUCKETS - 1) for piece in found])
+    return out.to(device)
+
+
+class WordEncoder(nn.Module):
+    """A vector for each word and pair of words: int64 (batch, WORDS) to (batch, 1 + WORDS, channels) and a mask.
+
+    As in fastText (arXiv 1607.04606) words share a table by their hashes, so that none is unknown. The first vector is
+    a learned "no text", as in `TextEncoder`.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(_BUCKETS, channels)
+        nn.init.normal_(self.words.weight, std=0.1)
+        self.nothing = nn.Parameter(torch.zeros(1, 1, channels))
+
+    def forward(self, data: Tensor) -> tuple[Tensor, Tensor]:
+        """Hashes (batch, WORDS) to vectors (batch, 1 + WORDS, channels) and a bool mask (batch, 1 + WORDS)."""
+        vectors = torch.cat([self.nothing.expand(len(data), -1, -1), self.words(data)], 1)
+        return vectors, torch.cat([torch.ones_like(data[:, :1], dtype=torch.bool), data != _PAD], 1)
 
 
 class TextEncoder(nn.Module):

@@ -1,4 +1,5 @@
-"""The tokenizer: frames <-> latents, 16x smaller in height and width, one frame at a time.
+"""The tokenizer: frames <-> latents, 16x smaller in height and width; one frame at a time, or a few that follow each
+other (`TokenizerConfig.stride`), for films.
 
 One that carries draws a frame from its latents and from the frame before, moved to where its things are now.
 
@@ -13,10 +14,12 @@ so any height and width that are multiples of 16 work.
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from worldsim.model import PATCH
@@ -24,7 +27,6 @@ from worldsim.model.discriminator import Discriminator
 from worldsim.model.layers import Block, Linear, RMSNorm, linear, rms_norm, rotation_in_space
 from worldsim.model.wasserstein import patch_distance
 
-_PIXELS = PATCH * PATCH * 3
 # Heights that the picture moves until the error of a frame that a dynamics made, and its patches, count half: what is
 # detailed stays so for longer than it stays where it was.
 _ERROR_FADE, _PATCHES_FADE = 0.25, 1.0
@@ -45,7 +47,14 @@ class TokenizerConfig(BaseModel):
     fine_channels: int = 128  # width of its layers over 8-pixel patches
     fine_layers: int = 2
     head_dim: int = 64
+    stride: int = Field(default=1, ge=1, description="frames that one latent stands for")
     carries: bool = Field(default=False, description="draws a frame also from the one before, once that has been moved")
+
+    @model_validator(mode="after")
+    def _carries_single_frames(self) -> Self:
+        if self.carries and self.stride > 1:
+            raise ValueError(f"a tokenizer that carries goes frame by frame: stride {self.stride} does not go with it")
+        return self
 
 
 class ReconstructionConfig(BaseModel):
@@ -61,7 +70,10 @@ class ReconstructionConfig(BaseModel):
 
 
 class Tokenizer(nn.Module):
-    """Frames (batch, H, W, 3), uint8 or float in [0, 1], to latents (batch, H/16, W/16, C) and back.
+    """Frames (batch * stride, H, W, 3), uint8 or float in [0, 1], to latents (batch, H/16, W/16, C) and back.
+
+    With a stride of more than 1, so many frames in a row, of the same clip, become one latent and one becomes them
+    again, knowing of no other: a film can be drawn as it comes, and it is the same as drawn at once.
 
     `fit` finds the encoder from frames; then the decoder can be trained. The variance of latents is 1 on average, and
     that of a channel goes with the square root of the variance that it explains: halfway between pixels, where the
@@ -76,31 +88,32 @@ class Tokenizer(nn.Module):
         super().__init__()
         self.config = config
         latent, wide, fine = config.latent_channels, config.channels, config.fine_channels
+        pixels = config.stride * PATCH * PATCH * 3
 
         def stack(channels: int, count: int) -> nn.ModuleList:
             return nn.ModuleList(Block(channels, channels // config.head_dim) for _ in range(count))
 
-        self.register_buffer("mean", torch.zeros(_PIXELS))
-        self.register_buffer("analysis", torch.zeros(_PIXELS, latent))
-        self.register_buffer("synthesis", torch.zeros(latent, _PIXELS))
+        self.register_buffer("mean", torch.zeros(pixels))
+        self.register_buffer("analysis", torch.zeros(pixels, latent))
+        self.register_buffer("synthesis", torch.zeros(latent, pixels))
         self.from_latent = Linear(latent, wide)
         self.wide = stack(wide, config.layers)
         self.split = Linear(wide, 4 * fine)
         self.fine = stack(fine, config.fine_layers)
-        self.to_pixels = nn.Sequential(RMSNorm(fine), Linear(fine, _PIXELS // 4))
+        self.to_pixels = nn.Sequential(RMSNorm(fine), Linear(fine, pixels // 4))
         for parameter in self.to_pixels[1].parameters():
             nn.init.zeros_(parameter)  # the untrained decoder is the linear one
         if config.carries:
-            self.from_moved = Linear(_PIXELS // 4, fine)
-            self.to_fit = Linear(fine, _PIXELS // 12)
+            self.from_moved = Linear(pixels // 4, fine)
+            self.to_fit = Linear(fine, pixels // 12)
             for layer, bias in ((self.from_moved, 0.0), (self.to_fit, 1.0)):  # at first all that is in view is kept
                 nn.init.zeros_(layer.weight)
                 nn.init.constant_(layer.bias, bias)
 
     @torch.no_grad()
     def fit(self, frames: Tensor) -> None:
-        """Find the linear encoder and decoder from frames (batch, H, W, 3) uint8; some hundred frames are enough."""
-        patches = _patches(frames.float() / 127.5 - 1).flatten(0, 1).double()
+        """Find the linear encoder and decoder from frames, uint8 as for `encode`; some hundred frames are enough."""
+        patches = self._patches(frames.float() / 127.5 - 1).flatten(0, 1).double()
         mean = patches.mean(0)
         centred = patches - mean
         variances, components = torch.linalg.eigh(centred.T @ centred / len(centred))
@@ -111,6 +124,10 @@ class Tokenizer(nn.Module):
         self.analysis.copy_(components[:, order] * scale)
         self.synthesis.copy_((components[:, order] / scale).T)
 
+    def _patches(self, values: Tensor) -> Tensor:
+        """Frames (batch * stride, H, W, 3) to their 16x16 patches (batch, tokens, stride * 768), row by row."""
+        return rearrange(values, "(b s) (h p) (w q) c -> b (h w) (s p q c)", s=self.config.stride, p=PATCH, q=PATCH)
+
     def _blocks(self, layers: nn.ModuleList, x: Tensor, height: int, width: int) -> Tensor:
         rotation = rotation_in_space(height, width, self.config.head_dim, device=x.device)
         for layer in layers:
@@ -118,13 +135,13 @@ class Tokenizer(nn.Module):
         return x
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames (batch, H, W, 3) uint8 or float [0, 1] to latents (batch, H/16, W/16, C)."""
+        """Frames (batch * stride, H, W, 3) uint8 or float [0, 1] to latents (batch, H/16, W/16, C)."""
         values = frames.to(self.mean.dtype) / 127.5 - 1 if frames.dtype == torch.uint8 else frames * 2 - 1
-        latents = linear(_patches(values) - self.mean, self.analysis.T)
+        latents = linear(self._patches(values) - self.mean, self.analysis.T)
         return rearrange(latents, "b (h w) c -> b h w c", h=frames.shape[1] // PATCH)
 
     def decode(self, latents: Tensor, moved: Tensor | None = None) -> Tensor:
-        """Latents (batch, h, w, C) to frames (batch, 16 h, 16 w, 3), float, about [0, 1], not clipped.
+        """Latents (batch, h, w, C) to frames (batch * stride, 16 h, 16 w, 3), float, about [0, 1], not clipped.
 
         moved (batch, 16 h, 16 w, 4): what was shown before, moved, see `worldsim.model.shown`; for a tokenizer that
         carries. Each pixel then is what has moved there or what is drawn anew, as the network decides: what stays in
@@ -138,9 +155,9 @@ class Tokenizer(nn.Module):
         return torch.where(fits > 0, moved[..., :3], drawn)
 
     def _linear_inverse(self, latents: Tensor) -> Tensor:
-        """Latents (batch, h, w, C) to pictures (batch, 16 h, 16 w, 3), about [-1, 1]."""
+        """Latents (batch, h, w, C) to pictures (batch * stride, 16 h, 16 w, 3), about [-1, 1]."""
         base = linear(latents, self.synthesis.T, self.mean)
-        return rearrange(base, "b h w (p q c) -> b (h p) (w q) c", p=PATCH, q=PATCH)
+        return rearrange(base, "b h w (s p q c) -> (b s) (h p) (w q) c", p=PATCH, q=PATCH, c=3)
 
     def _draw(self, latents: Tensor, moved: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames drawn anew, about [0, 1], and whether instead what has moved there fits, a logit a pixel."""
@@ -155,7 +172,7 @@ class Tokenizer(nn.Module):
             before = torch.where(there, 2 * moved[..., :3].to(base.dtype) - 1, base)
             x = x + self.from_moved(rearrange(before, "b (h p) (w q) c -> b (h w) (p q c)", p=8, q=8))
         x = self._blocks(self.fine, x, 2 * height, 2 * width)
-        detail = rearrange(self.to_pixels(x), "b (h w) (p q c) -> b (h p) (w q) c", h=2 * height, p=8, q=8, c=3)
+        detail = rearrange(self.to_pixels(x), "b (h w) (s p q c) -> (b s) (h p) (w q) c", h=2 * height, p=8, q=8, c=3)
         drawn = (base + detail + 1) / 2
         if not self.config.carries:
             return drawn, None
@@ -163,7 +180,7 @@ class Tokenizer(nn.Module):
         return drawn, torch.where(there, fits, -1.0)
 
     def decode_uint8(self, latents: Tensor, moved: Tensor | None = None) -> Tensor:
-        """Like `decode`, but uint8 (batch, 16 h, 16 w, 3)."""
+        """Like `decode`, but uint8."""
         return (self.decode(latents, moved).float().clamp(0, 1) * 255).round().to(torch.uint8)
 
     def loss(
@@ -177,7 +194,7 @@ class Tokenizer(nn.Module):
         moved: Tensor | None = None,
         true_moved: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Reconstruction loss of frames (batch, H, W, 3) uint8; the entry "loss" is minimised.
+        """Reconstruction loss of frames, uint8 as for `encode`; the entry "loss" is minimised.
 
         Noise and blur teach the decoder to forgive what a dynamics does. The L1 error of the pictures' gradients keeps
         edges sharp; the patches, and the discriminator, needed if `adversarial` is above 0, ask for textures; the loss
@@ -199,7 +216,7 @@ class Tokenizer(nn.Module):
         latents = self.encode(shown)
         amount = config.latent_noise * torch.rand(len(latents), 1, 1, 1, device=latents.device)
         latents = latents + amount * torch.randn_like(latents)
-        away = torch.zeros(len(latents), device=latents.device)
+        away = torch.zeros(len(target), device=latents.device)
         if made is not None:
             assert truth is not None, "which true frames belong to the made ones?"
             assert travelled is not None, "how far have the made frames come?"
@@ -236,7 +253,7 @@ class Tokenizer(nn.Module):
             values["patches"] = distance.mean()
         if config.gridless:
             # The same pattern in all tokens would be the cheapest way to be detailed.
-            common = _patches(output - target).mean(1).square().mean()
+            common = self._patches(output - target).mean(1).square().mean()
             loss = loss + config.gridless * common
             values["common"] = common
         if config.adversarial:
@@ -282,8 +299,3 @@ def blurred(pictures: Tensor, deviation: Tensor) -> Tensor:
         padded = F.pad(x, (6, 6, 0, 0), mode="replicate").unfold(3, 13, 1)
         x = torch.einsum("b c h w k, b k -> b c w h", padded, weights)
     return rearrange(x, "b c h w -> b h w c")
-
-
-def _patches(values: Tensor) -> Tensor:
-    """Frames (batch, H, W, 3) to their 16x16 patches (batch, tokens, 768), row by row."""
-    return rearrange(values, "b (h p) (w q) c -> b (h w) (p q c)", p=PATCH, q=PATCH)

@@ -127,7 +127,7 @@ def _colour(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.mean(0) - other.mean(0)).sum() / 2)
 
 
-def _frechet(one: np.ndarray, other: np.ndarray) -> float:
+def frechet(one: np.ndarray, other: np.ndarray) -> float:
     """Frechet distance of the vectors (lanes, n, C) as if they were normal: the root of an FID (Heusel et al. 2017).
 
     The vectors are 2 x 2 neighbouring tokens: what is near what counts, and not only what there is.
@@ -140,5 +140,5 @@ def _frechet(one: np.ndarray, other: np.ndarray) -> float:
 
 
 DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "detail": _detail, "colour": _colour, "latents": _frechet
+    "detail": _detail, "colour": _colour, "latents": frechet
 }  # fmt: skip

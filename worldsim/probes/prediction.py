@@ -15,6 +15,7 @@ import worldsim
 from worldsim.probes import goals, page, rollouts, turning, walking
 from worldsim.probes.bench import world_rate
 from worldsim.probes.contact_sheet import write_sheet
+from worldsim.probes.films import evaluate_films
 from worldsim.probes.heldout import CONTEXT, Stretch, explore, open_simulator
 from worldsim.probes.intervals import mean_interval, plain
 from worldsim.probes.places import SIMULATOR, StandingTwin, standing_places
@@ -42,6 +43,8 @@ def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000, 
     if starts < 2:
         raise ValueError(f"starts must be at least 2, for an interval around the mean, got {starts}")
     learned = worldsim.load(world)
+    if learned.spec.film:  # other questions, see worldsim.probes.films
+        return evaluate_films(learned, world, starts=starts, out=out, seed=seed)
     turns = learned.spec.simulator == SIMULATOR
     if full and not turns:
         raise ValueError(f"full is for Worlds of {SIMULATOR}, and the World {world} is one of {learned.spec.simulator}")

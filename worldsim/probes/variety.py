@@ -41,7 +41,7 @@ def variety(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -
     learned, seen, started = ((part - mean) / deviation for part in (learned, seen, started))
     report: dict[str, Any] = {"captions": captions}
     for column, (name, values) in enumerate(ATTRIBUTES.items()):
-        read = _readout(learned, labels[:, column], len(values))
+        read = readout(learned, labels[:, column], len(values))
         wanted = asked[:, column]
         ceiling, right = (float((read(part) == wanted).double().mean()) for part in (seen, started))
         chance = float(wanted.bincount().max() / len(wanted))
@@ -75,7 +75,7 @@ def _features(world: World, frames: np.ndarray) -> Tensor:
     return torch.cat([rows.flatten(1), torch.from_numpy(colours(frames)).sqrt()], 1)
 
 
-def _readout(features: Tensor, labels: Tensor, classes: int) -> Callable[[Tensor], Tensor]:
+def readout(features: Tensor, labels: Tensor, classes: int) -> Callable[[Tensor], Tensor]:
     """Multinomial logistic regression with a squared penalty; features (n, C), labels (n,)."""
     weight = torch.zeros(classes, features.shape[1] + 1, dtype=features.dtype, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worldsim.model.dynamics import DynamicsConfig
+from worldsim.model.filming import FilmConfig
 from worldsim.model.forcing import ForcingConfig
 from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.training.loop import Phase
@@ -51,6 +52,7 @@ class Recipe(BaseModel):
     tokenizer: TokenizerConfig = TokenizerConfig()
     dynamics: DynamicsSizes = DynamicsSizes()
     forcing: ForcingConfig = ForcingConfig()
+    film: FilmConfig | None = Field(default=None, description="for a World that makes films and is not stepped")
     tokenizer_phases: list[Phase]
     dynamics_phases: list[Phase]
     decoder_phases: list[Phase] = Field(default=[], description="of the decoder, on what the dynamics then makes")
@@ -63,9 +65,23 @@ class Recipe(BaseModel):
         default=None, gt=0, lt=180, description="degrees, see WorldSpec; for a tokenizer that carries"
     )
     temperature: float = 1.0
+    guidance_scale: float = Field(default=1.0, gt=0, description="of films, see WorldSpec")
     starts: int = Field(default=32, description="start contexts that are stored with the World")
     start_frames: int = Field(default=16, description="frames of each start context; cut to context_length")
     start_seed: int = Field(default=5_000_000, description="seeds of the start contexts; never recorded for training")
+
+    @model_validator(mode="after")
+    def _films_have_what_they_need(self) -> Self:
+        if self.film is None and self.tokenizer.stride > 1:
+            raise ValueError(
+                f"a World that is stepped goes frame by frame: its tokenizer has stride 1, not {self.tokenizer.stride}"
+            )
+        if self.film is not None and (self.tokenizer.carries or self.decoder_phases or self.dynamics.sees_motion):
+            raise ValueError(
+                "films are made all at once: nothing is carried on, seen to move or drawn anew after it "
+                "(carries, sees_motion, decoder_phases)"
+            )
+        return self
 
     @property
     def minutes(self) -> float:

@@ -43,6 +43,7 @@ from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.spec import WorldSpec, check_size
 from worldsim.training.drawing import drawing_batches, make_frames
+from worldsim.training.film import film_mix, train_film_dynamics
 from worldsim.training.loop import Loss, Phase, Training, trained_rival
 from worldsim.training.own_clips import going_on
 from worldsim.world import Starts, World, load
@@ -82,7 +83,7 @@ def train(
     for phase in recipe.tokenizer_phases + recipe.decoder_phases:  # a slip shows now and not in an hour
         ReconstructionConfig(**phase.settings)
     for phase in recipe.dynamics_phases:
-        _forcing(recipe, phase)
+        _forcing(recipe, phase) if recipe.film is None else film_mix(recipe.film, phase)
     if recipe.tokenizer.carries and any(phase.batch < 2 for phase in recipe.tokenizer_phases):
         raise ValueError("a tokenizer that carries learns from frames with and without one before: batch at least 2")
     out = Path(out)
@@ -102,10 +103,15 @@ def train(
         raise ValueError("field_of_view is of use only where the tokenizer carries: set its carries, or leave it out")
     store = _recording(recipe, out, data, show)
     _check_recording(recipe, store)
-    held = _held_out(recipe, store, out)
     _keep_to(store, out)
     tokenizer = _train_tokenizer(recipe, store, out, target, train_part, base)
     latents = _encode(tokenizer, store, out, target, show)
+    if recipe.film is not None:
+        begin = partial(_take_over, theirs=base.dynamics) if base is not None else lambda dynamics: None
+        film = train_film_dynamics(recipe, recipe.film, store, latents, tokenizer, out, target, train_part, begin)
+        print(f"The World is in {film}", file=sys.stderr)
+        return film
+    held = _held_out(recipe, store, out)
     starts = _starts(recipe, held, tokenizer, target)
     overlay = _overlay(recipe, store, out, base)
     world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, overlay, out, target, train_part, base)
@@ -137,6 +143,11 @@ def _check_recording(recipe: Recipe, store: FrameStore) -> None:
     """
     check_size(store.size)
     longest = int(store.lengths.max()) + 1
+    if recipe.film is not None:
+        needed = recipe.tokenizer.stride * max(phase.time for phase in recipe.dynamics_phases)
+        if needed >= longest:
+            raise ValueError(f"films of {needed} frames need episodes as long, and the longest has {longest - 1}")
+        return
     for number, phase in enumerate(recipe.dynamics_phases, 1):
         mix = _forcing(recipe, phase)
         more = mix.own_depth - 1 if mix.own_clips(phase.batch) else 0
@@ -176,7 +187,7 @@ def _train_tokenizer(
     if fitted.exists():
         _take_up(tokenizer, fitted, device)
     else:
-        tokenizer.fit(next(frame_batches(store, 1024, device, seed=recipe.seed))["frames"])
+        tokenizer.fit(next(frame_batches(store, 1024, device, recipe.seed, tokenizer.config.stride))["frames"])
         save_tensors(fitted, tokenizer.state_dict())
     discriminator = _discriminator(recipe.tokenizer_phases, device)
 
@@ -187,7 +198,7 @@ def _train_tokenizer(
     def batches(phase: Phase, seed: int) -> Iterator[Batch]:
         if tokenizer.config.carries:
             return ahead(moved_batches(store, phase.batch, device, seed))
-        return frame_batches(store, phase.batch, device, seed)
+        return frame_batches(store, phase.batch, device, seed, tokenizer.config.stride)
 
     train_part(tokenizer, name="tokenizer", rival=discriminator).run(recipe.tokenizer_phases, loss, batches)
     save_tensors(finished, tokenizer.state_dict())
@@ -211,15 +222,15 @@ def _take_over(ours: nn.Module, theirs: nn.Module) -> None:
 
 
 def _encode(tokenizer: Tokenizer, store: FrameStore, out: Path, device: torch.device, show: bool) -> np.ndarray:
-    """The latents of the recording, float16 (N, h, w, C), computed once and kept on disk."""
+    """The latents of the recording, float16 (N // stride, h, w, C), computed once and kept on disk."""
     path = out / "latents.npy"
     height, width = store.size
-    shape = (len(store.frames), height // 16, width // 16, tokenizer.config.latent_channels)
+    shape = (len(store.frames) // tokenizer.config.stride, height // 16, width // 16, tokenizer.config.latent_channels)
     if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
         clear_leftovers(path)
         # A full disk under a memory map would be a crash.
         free_space_or_error(out, 2 * int(np.prod(shape)), "encoding", "free some space, or record fewer frames")
-        bar = tqdm(total=shape[0], unit=" frames", desc="encoding", disable=not show)
+        bar = tqdm(total=shape[0], unit=" latents", desc="encoding", disable=not show)
         with bar, replacing(path) as temporary:
             array = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
             for rows, latents in encode_store(tokenizer, store, device):
@@ -327,7 +338,7 @@ def _train_dynamics(
         mix = _forcing(recipe, phase)
         made = torch.zeros(mix.own_clips(phase.batch), phase.time, *latents.shape[1:], device=device)
         places = torch.zeros(len(made), *store.size, 2, device=device)
-        return lambda batch: dynamics_loss(dynamics, spec.layout, mix, made=made, places=places, causal=True, **batch)
+        return lambda batch: dynamics_loss(dynamics, spec.layout, mix, made=made, places=places, **batch)
 
     def batches(phase: Phase, seed: int) -> Iterator[Batch]:  # `Training` asks for the loss of a phase before these
         motion = config.sees_motion or mix.motion_weight > 0

@@ -1,0 +1,271 @@
+"""The studio with a World that makes films: what is given stays bit for bit, lengths and prompts are as asked for."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from worldsim import studio
+from worldsim.cli import main
+from worldsim.clip import Clip
+from worldsim.studio import Card
+from worldsim.video import MARK
+from worldsim.world import World
+
+
+def noise(frames: int, height: int = 32, width: int = 48, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3)).astype(np.uint8)
+
+
+def clip(frames: int, seed: int = 0, **facts: object) -> Clip:
+    return Clip(noise(frames, seed=seed), fps=20, **facts)  # type: ignore[arg-type]
+
+
+def differ(one: np.ndarray, other: np.ndarray) -> bool:
+    return not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 5, 26, 61])
+def test_a_film_has_any_length_and_size(film_world: World, frames: int) -> None:
+    made = studio.generate(film_world, "snow", frames=frames, size=(48, 32), variations=2, seed=3)
+    assert [part.frames.shape for part in made] == [(frames, 48, 32, 3)] * 2
+    assert [(part.seed, part.prompt, part.actions) for part in made] == [(3, "snow", None), (4, "snow", None)]
+    assert differ(made[0].frames, made[1].frames)
+    (again,) = studio.generate(film_world, "snow", frames=frames, size=(48, 32), seed=4)
+    assert np.abs(again.frames.astype(int) - made[1].frames).max() <= 1  # a batch of two rounds otherwise
+
+
+def test_words_guidance_and_what_is_not_wanted_matter(film_world: World) -> None:
+    def made(prompt: str | None, **options: object) -> np.ndarray:
+        return studio.generate(film_world, prompt, frames=4, **options)[0].frames  # type: ignore[arg-type]
+
+    seen = [
+        made("snow"),
+        made("rain"),
+        made("snow", guidance_scale=1.0),
+        made("snow", negative_prompt="rain"),
+        made(None),
+        made("snow", num_inference_steps=5),
+    ]
+    assert len({frames.tobytes() for frames in seen}) == len(seen)
+
+
+def test_a_picture_is_the_first_frame(film_world: World) -> None:
+    picture = noise(1)[0]
+    (made,) = studio.generate(film_world, "snow", image=picture, frames=10)
+    assert len(made) == 10
+    assert np.array_equal(made.frames[0], picture)
+    assert differ(made.frames[1], picture)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 8, 50])
+def test_a_clip_goes_on_at_either_end(film_world: World, frames: int) -> None:
+    begun = clip(frames, prompt="snow")
+    longer = studio.extend(film_world, begun, after=0.35, before=0.25, variations=2)
+    for made in longer:
+        assert len(made) == frames + 12
+        assert np.array_equal(made.frames[5 : 5 + frames], begun.frames)
+        assert made.prompt == "snow"
+    assert differ(longer[0].frames[:5], longer[1].frames[:5])
+    assert differ(longer[0].frames[-7:], longer[1].frames[-7:])
+
+
+def test_what_is_before_depends_on_what_follows(film_world: World) -> None:
+    one, other = (studio.extend(film_world, clip(8, seed=seed), before=0.2)[0].frames[:4] for seed in (0, 1))
+    assert differ(one, other)
+
+
+def test_a_loop_is_the_clip_and_the_way_back(film_world: World) -> None:
+    begun = clip(30)
+    (made,) = studio.loop(film_world, begun, seconds=0.5)
+    assert len(made) == 40
+    assert np.array_equal(made.frames[:30], begun.frames)
+    changed = Clip(begun.frames.copy(), fps=20)
+    changed.frames[0] //= 2
+    assert differ(studio.loop(film_world, changed, seconds=0.5)[0].frames[30:], made.frames[30:]), (
+        "it knows the beginning"
+    )
+
+
+def test_two_clips_are_connected(film_world: World) -> None:
+    one, other = clip(9, prompt="snow"), clip(14, seed=1, prompt="rain")
+    (made,) = studio.connect(film_world, one, other, seconds=0.5)
+    assert len(made) == 33
+    assert np.array_equal(made.frames[:9], one.frames)
+    assert np.array_equal(made.frames[-14:], other.frames)
+    (said,) = studio.connect(film_world, one, other, seconds=0.5, prompt="fog")
+    assert differ(said.frames[9:-14], made.frames[9:-14])
+
+
+def test_one_clip_turns_into_another(film_world: World) -> None:
+    one, other = clip(30), clip(26, seed=1)
+    (made,) = studio.blend(film_world, one, other)
+    assert len(made) == 24, "as many whole latents as the shorter has"
+    assert np.array_equal(made.frames[:4], one.frames[:4])
+    assert np.array_equal(made.frames[-4:], other.frames[20:24])
+    assert all(differ(made.frames[4:20], part.frames[4:20]) for part in (one, other))
+
+
+def test_a_remix_keeps_the_more_the_weaker_it_is(film_world: World) -> None:
+    world = copy.deepcopy(film_world)
+    dynamics = world.dynamics
+    with torch.no_grad():  # it takes for clean what it is shown, so that the noise is what is new
+        for parameter in (*dynamics.to_latent.parameters(), *dynamics.keep_noisy.parameters()):
+            parameter.zero_()
+        dynamics.keep_noisy.bias.fill_(1)
+    begun = clip(10)
+
+    def away(strength: float) -> float:
+        (made,) = studio.remix(world, begun, "night", strength=strength)
+        assert made.frames.shape == begun.frames.shape
+        return float(np.abs(made.frames.astype(int) - begun.frames).mean())
+
+    assert away(0.05) < away(0.4) < away(1.0)
+
+
+def test_a_recut_keeps_what_it_should(film_world: World) -> None:
+    begun = clip(40)
+    (made,) = studio.recut(film_world, begun, keep=(0.5, 1.25), prompt="rain")
+    assert len(made) == 40
+    assert np.array_equal(made.frames[10:25], begun.frames[10:25])
+    assert differ(made.frames[:10], begun.frames[:10])
+    assert differ(made.frames[25:], begun.frames[25:])
+
+
+def test_each_card_takes_effect_at_its_time(film_world: World) -> None:
+    picture = noise(1)[0]
+    cards = [Card(0, "snow"), Card(0.6, "rain", cut=True), Card(1.0, image=picture)]
+    (made,) = studio.storyboard(film_world, cards, seconds=1.5)
+    assert len(made) == 30
+    assert np.array_equal(made.frames[20], picture)
+    (other,) = studio.storyboard(film_world, [Card(0, "snow"), Card(0.6, "fog", cut=True)], seconds=1.5)
+    assert np.array_equal(made.frames[:12], other.frames[:12]), "nothing is seen beyond a cut"
+    assert differ(made.frames[12:16], other.frames[12:16])
+    (uncut,) = studio.storyboard(film_world, [Card(0, "snow"), Card(0.6, "fog")], seconds=1.5)
+    assert differ(uncut.frames[8:12], other.frames[8:12]), "without a cut it is"
+
+
+def test_each_step_is_announced_and_ctrl_c_keeps_what_there_is(
+    film_world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    studio.generate(
+        film_world, frames=8, callback_on_step_end=lambda number, latents: seen.append((number, latents.shape))
+    )
+    assert seen == [(number, (1, 2, 2, 3, 8)) for number in (1, 2, 3)]
+
+    def stop(number: int, latents: object) -> None:
+        if number == 2:
+            raise KeyboardInterrupt
+
+    (made,) = studio.generate(film_world, frames=8, callback_on_step_end=stop)
+    assert len(made) == 8
+    assert "as far as it has come out of the noise" in capsys.readouterr().err
+
+
+def test_all_of_it_is_made_again_by_what_stands_beside(film_world: World, tmp_path: Path) -> None:
+    for name, seed in (("one", 0), ("other", 1)):
+        clip(16, seed=seed).save(tmp_path / name)
+    Image.fromarray(noise(1)[0]).save(tmp_path / "picture.png")
+    one, other = (Clip.load(tmp_path / name) for name in ("one", "other"))
+    made = {
+        "generate": studio.generate(
+            film_world, "snow", image=tmp_path / "picture.png", frames=9, negative_prompt="fog"
+        ),
+        "extend": studio.extend(film_world, one, before=0.2, after=0.1, guidance_scale=3.0),
+        "loop": studio.loop(film_world, one),
+        "connect": studio.connect(film_world, one, other, seconds=0.3),
+        "blend": studio.blend(film_world, one, other, strength=0.5),
+        "remix": studio.remix(film_world, one, "night", seed=4),
+        "recut": studio.recut(film_world, one, keep=(0.2, 0.5)),
+        "storyboard": studio.storyboard(
+            film_world, [Card(0, "snow"), Card(0.4, image=tmp_path / "picture.png")], seconds=1
+        ),
+    }
+    for name, (film,) in made.items():
+        film.save(tmp_path / f"{name}.webp", quality=None)
+        assert json.loads((tmp_path / f"{name}.webp.json").read_text())[MARK]["operation"] == name
+        again = studio.replay(tmp_path / f"{name}.webp.json", film_world)
+        assert np.array_equal(again.frames, film.frames), name
+    assert studio.loop(film_world, clip(8))[0].provenance is None, "the clip is in no file"
+
+
+def test_what_cannot_be_made_is_said(film_world: World, tiny_world_dir: Path) -> None:
+    import worldsim
+
+    stepped = worldsim.load(tiny_world_dir, device="cpu", dtype="float32")
+    begun = clip(16)
+    for message, wrong in (
+        ("takes no actions", lambda: studio.generate(film_world, frames=4, actions=np.zeros((3, 1), np.float32))),
+        ("at least one frame", lambda: studio.generate(film_world, frames=0)),
+        ("multiples of 16", lambda: studio.generate(film_world, frames=4, size=(30, 48))),
+        ("num_inference_steps", lambda: studio.generate(film_world, frames=4, num_inference_steps=-1)),
+        ("Give after or before", lambda: studio.extend(film_world, begun)),
+        ("30 frames a second", lambda: studio.loop(film_world, Clip(noise(8), fps=30))),
+        ("multiples of 16", lambda: studio.loop(film_world, Clip(noise(8, 33), fps=20))),
+        ("differ in size", lambda: studio.connect(film_world, begun, Clip(noise(8, 48), fps=20))),
+        ("strength", lambda: studio.remix(film_world, begun, "x", strength=0.0)),
+        ("strength", lambda: studio.blend(film_world, begun, begun, strength=1.5)),
+        ("need 12 frames", lambda: studio.blend(film_world, clip(11), begun)),
+        ("must lie within", lambda: studio.recut(film_world, begun, keep=(0.5, 2.0))),
+        ("nothing is left", lambda: studio.recut(film_world, begun, keep=(0.0, 0.8))),
+        ("different times", lambda: studio.storyboard(film_world, [], seconds=1)),
+        ("different times", lambda: studio.storyboard(film_world, [Card(0), Card(0.01)], seconds=1)),
+        ("different times", lambda: studio.storyboard(film_world, [Card(2)], seconds=1)),
+        ("is stepped", lambda: studio.loop(stepped, begun)),
+        ("cannot say what was before", lambda: studio.extend(stepped, begun, before=1.0)),
+        ("a new prompt is for films", lambda: studio.extend(stepped, begun, after=1.0, prompt="x")),
+        ("guidance_scale is for Worlds that make films", lambda: studio.generate(stepped, guidance_scale=2.0)),
+        ("negative_prompt is for", lambda: studio.generate(stepped, negative_prompt="x")),
+        ("cannot be stepped or played", lambda: film_world.start()),
+    ):
+        with pytest.raises(ValueError, match=message):
+            wrong()
+
+
+def test_a_world_of_films_is_no_environment(film_world_dir: Path) -> None:
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises(ValueError, match="makes films"):
+            make("worldsim/World-v0", world=str(film_world_dir))
+
+
+def test_the_commands(film_world_dir: Path, tmp_path: Path) -> None:
+    common = ["--world", str(film_world_dir), "--out"]
+
+    def run(*arguments: str, out: str) -> Clip:
+        assert main([*arguments, *common, str(tmp_path / out)]) == 0
+        return Clip.load(tmp_path / out)
+
+    day = run("generate", "snow by day", "--seconds", "1", "--guidance", "1.5", out="day.webp")
+    night = run("generate", "night", "--seconds", "1", "--seed", "1", "--negative-prompt", "day", out="night.webp")
+    assert (len(day), len(night)) == (20, 20)
+    picture = run("generate", "snow", "--image-only", "--size", "48", "64", out="picture.png")
+    assert picture.frames.shape == (1, 48, 64, 3)
+    first = str(tmp_path / "day.webp")
+    assert len(run("extend", first, "--before", "0.2", "--after", "0.3", out="longer.webp")) == 30
+    assert len(run("loop", first, "--seconds", "0.5", out="round.gif")) == 30
+    assert len(run("blend", first, str(tmp_path / "night.webp"), out="dusk.webp")) == 20
+    assert len(run("blend", first, str(tmp_path / "night.webp"), "--between", "0.5", out="both.webp")) == 50
+    assert run("remix", first, "in rain", "--strength", "0.5", out="rain.webp").prompt == "in rain"
+    assert len(run("recut", first, "--keep", "0.2", "0.6", out="cut.webp")) == 20
+    board = [{"at": 0, "text": "snow"}, {"at": 0.4, "image": "picture48.png"}, {"at": 0.8, "cut": True}]
+    (tmp_path / "boards").mkdir()
+    Image.fromarray(noise(1)[0]).save(tmp_path / "boards" / "picture48.png")
+    (tmp_path / "boards" / "board.json").write_text(json.dumps(board))
+    told = run("storyboard", str(tmp_path / "boards" / "board.json"), "--seconds", "1", out="told.webp")
+    assert len(told) == 20
+
+
+@pytest.mark.parametrize("board", ["{", "[3]", '[{"when": 0}]', '[{"at": "soon"}]', '{"at": 0}'])
+def test_a_storyboard_that_is_none_is_named(board: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "board.json"
+    path.write_text(board)
+    assert main(["storyboard", str(path), "--seconds", "1", "--out", str(tmp_path / "x.webp")]) == 2
+    assert "board.json is no storyboard" in capsys.readouterr().err

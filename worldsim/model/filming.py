@@ -1,0 +1,186 @@
+"""Films: clips whose frames are made all at once, each from its own cap of noise, by an open dynamics.
+
+One sampler for all that can be done to a film: frames with a cap of 0 are given and stay, with 1 they are made from
+noise, between they are made anew to that degree. What is given may lie before, after, on both sides or anywhere. Films
+longer than what was trained are made in windows that overlap, whose predictions are averaged in each denoising step
+(MultiDiffusion, arXiv 2302.08113, along time), so that the end can fit a beginning that is made at the same time.
+
+"Frames" are those that the dynamics sees here: each stands for as many pictures as the tokenizer's stride.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+from einops import rearrange
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from worldsim.model.dynamics import Dynamics, Text
+from worldsim.model.forcing import mix
+
+
+class FilmConfig(BaseModel):
+    """How an open dynamics is trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shared: float = Field(default=0.4, ge=0, le=1, description="share of clips with one noise level for all frames")
+    given: float = Field(default=0.4, ge=0, le=1, description="share in which some frames are almost clean; the rest")
+    level_mean: float = Field(
+        default=0.6, description="of the normal whose sigmoid a noise level is (arXiv 2403.03206)"
+    )
+    level_deviation: float = Field(default=1.0, gt=0, description="of that normal")
+    least_level: float = Field(default=0.2, gt=0, le=1, description="where errors stop to count more, see `film_loss`")
+    given_noise: float = Field(default=0.05, ge=0, lt=1, description="the most noise on frames that are given")
+    drop_text: float = Field(default=0.12, ge=0, le=1, description="share of clips without their text, for guidance")
+
+
+def film_levels(batch: int, time: int, config: FilmConfig, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Draw the noise level of every frame, float32 (batch, time) in [0, 1], and which of them are given, bool.
+
+    Given are the first frames, the last, both ends, or any; their number is random, and one frame at least is not.
+    """
+
+    def draw(*shape: int) -> Tensor:
+        return torch.sigmoid(config.level_mean + config.level_deviation * torch.randn(shape, device=device))
+
+    pattern = torch.rand(batch, 1, device=device)
+    level = torch.where(pattern < config.shared + config.given, draw(batch, 1), draw(batch, time))
+    frame = torch.arange(time, device=device)
+    count, other = ((torch.rand(batch, 1, device=device) * limit).long() for limit in (time, 1 + time // 2))
+    head, tail = frame < count, frame >= time - count
+    ends = (frame < count.clamp_max(time // 2)) | (frame >= time - other.clamp_max((time - 1) // 2))
+    some = torch.rand(batch, time, device=device).argsort(1).argsort(1) < count
+    kind = (torch.rand(batch, 1, device=device) * 4).long()
+    chosen = torch.where(kind == 0, head, torch.where(kind == 1, tail, torch.where(kind == 2, ends, some)))
+    given = chosen & (pattern >= config.shared) & (pattern < config.shared + config.given)
+    return torch.where(given, config.given_noise * torch.rand(batch, time, device=device), level), given
+
+
+def film_loss(model: Dynamics, config: FilmConfig, latents: Tensor, text: Tensor) -> dict[str, Tensor]:
+    """The training loss of clips: latents (batch, time, h, w, C), text: as
+    `worldsim.model.text` encodes it, (batch, length).
+
+    The network says clean latents, and the error counts as that of the velocity would (as in arXiv 2511.13720): divided
+    by the level's square, but by no less than `least_level`'s. Frames that are given do not count. The entry "loss" is
+    minimised, "clean" is the plain squared error of what does count.
+    """
+    batch, time = latents.shape[:2]
+    level, given = film_levels(batch, time, config, latents.device)
+    told = torch.rand(batch, 1, device=text.device) >= config.drop_text
+    noisy = mix(latents, torch.randn_like(latents), level)
+    said = _predict(model, noisy, level, model.encode_text(torch.where(told, text, 0)))
+    error = (said - latents).square().mean((2, 3, 4))
+    count = (~given).sum()
+    loss = (~given * error / level.clamp_min(config.least_level).square()).sum() / count
+    return {"loss": loss, "clean": ((~given * error).sum() / count).detach()}
+
+
+def _predict(model: Dynamics, noisy: Tensor, level: Tensor, text: Text) -> Tensor:
+    """Clean latents, float32, of frames for which there are no actions, by a network of any number format."""
+    noisy = noisy.to(model.no_action.dtype)
+    none = noisy.new_zeros(*level.shape, model.config.action_dim)
+    without = torch.zeros_like(level, dtype=torch.bool)
+    return model(noisy, level, torch.zeros_like(level), none, without, text, None, None).latents.float()
+
+
+def windows(frames: int, length: int, cuts: Sequence[int] = ()) -> list[list[int]]:
+    """The windows in which so many frames are made: lists of `length` frame numbers, or fewer between two cuts.
+
+    They overlap by half, and none reaches over a cut, the number of a frame that has nothing to do with the one before.
+    """
+    edges = [0, *sorted(cuts), frames]
+    found = []
+    for first, last in itertools.pairwise(edges):
+        starts = list(range(first, max(last - length, first), max(length // 2, 1)))
+        starts.append(max(last - length, first))
+        found += [list(range(start, min(start + length, last))) for start in starts]
+    return found
+
+
+@torch.no_grad()
+def sample_film(
+    dynamics: Dynamics,
+    latents: Tensor,
+    caps: Tensor,
+    gaussian: Tensor,
+    texts: Text,
+    shares: Tensor,
+    *,
+    window: int,
+    steps: int,
+    guidance_scale: float = 1.0,
+    unwanted: Text | None = None,
+    cuts: Sequence[int] = (),
+    context_noise: float = 0.02,
+    at_once: int = 16,
+    on_step: Callable[[int, Tensor], object] | None = None,
+) -> Tensor:
+    """Make the frames of films together, each from its own cap.
+
+    latents, gaussian float32 (films, time, h, w, C); caps (time,) in [0, 1]; texts: K of them; shares (K, time), which
+    add up to 1: how much each text has to say of a frame. window: how many frames the dynamics sees together. steps: of
+    denoising. guidance_scale: how many times as far as without its text a frame goes (classifier-free guidance, arXiv
+    2207.12598), away from `unwanted`, a text or none; 1 is no guidance. cuts: frames before which the film jumps.
+    at_once: windows a pass, for the memory they take. on_step(number, latents): called after each step.
+    Returns latents (films, time, h, w, C); those with a cap of 0 are what was given.
+    """
+    films, kept = len(latents), caps == 0
+    if not (~kept).any():
+        return latents
+    keep = rearrange(kept, "t -> 1 t 1 1 1")
+    shown = torch.where(kept, context_noise, caps)
+    noisy = mix(latents, gaussian, shown.expand(films, -1))
+    context = noisy
+    jobs = [
+        (index, number, film)
+        for index in windows(latents.shape[1], window, cuts)
+        if not kept[index].all()
+        for number in range(len(shares))
+        if shares[number, index].any()
+        for film in range(films)
+    ]
+    lengths = sorted({len(index) for index, _, _ in jobs})
+    for step in range(steps):
+        level = torch.where(kept, shown, caps * (1 - step / steps))
+        total, weight = torch.zeros_like(latents), torch.zeros_like(latents[..., :1, :1, :1])
+        for length in lengths:  # a batch has one length
+            of_length = [job for job in jobs if len(job[0]) == length]
+            for first in range(0, len(of_length), at_once):
+                part = of_length[first : first + at_once]
+                index = torch.tensor([job[0] for job in part], device=latents.device)
+                number = torch.tensor([job[1] for job in part], device=latents.device)
+                film = torch.tensor([job[2] for job in part], device=latents.device)
+                here = noisy[film[:, None], index]
+                said = _guided(dynamics, here, level[index], _pick(texts, number), guidance_scale, unwanted)
+                # What lies at the edge of a window is known less well there than in the next one.
+                edge = torch.arange(1, length + 1, device=latents.device)
+                count = torch.minimum(edge, edge.flip(0)) * shares[number[:, None], index]
+                count = rearrange(count, "n t -> n t 1 1 1")
+                total.index_put_((film[:, None], index), count * said, accumulate=True)
+                weight.index_put_((film[:, None], index), count, accumulate=True)
+        clean = total / weight.clamp_min(1e-6)
+        left = (steps - step - 1) / (steps - step)  # the next level as a share of this one
+        noisy = torch.where(keep, context, clean + (noisy - clean) * left)
+        if on_step is not None:
+            on_step(step + 1, torch.where(keep, latents, clean))
+    return torch.where(keep, latents, noisy)
+
+
+def _pick(texts: Text, number: Tensor) -> Text:
+    return texts.map(lambda tensor: tensor[number])
+
+
+def _guided(
+    dynamics: Dynamics, noisy: Tensor, level: Tensor, text: Text, scale: float, unwanted: Text | None
+) -> Tensor:
+    """What the dynamics says of windows (n, time, h, w, C), guided; unwanted: one text."""
+    if scale == 1 or unwanted is None:
+        return _predict(dynamics, noisy, level, text)
+    said, without = _predict(
+        dynamics, noisy.repeat(2, 1, 1, 1, 1), level.repeat(2, 1), text.followed_by(unwanted)
+    ).chunk(2)
+    return without + scale * (said - without)

@@ -1,0 +1,28 @@
+"""Films of the block world at 80x128, twenty frames a second, from words, pictures and other films."""
+
+from worldsim.model.filming import FilmConfig
+from worldsim.model.tokenizer import TokenizerConfig
+from worldsim.recipes.recipe import DynamicsSizes, Recipe
+from worldsim.training.loop import Phase
+
+RECIPE = Recipe(
+    name="blocks_film",
+    description="Films of a block world at 80x128 pixels, 20 frames a second; four frames are made as one",
+    env_id="worldsim/BlocksSim-v0",
+    env_kwargs={"size": [80, 128], "overlay": False},
+    policy="filming",
+    frames=256_000,
+    episode_frames=64,  # many places, each for three seconds
+    tokenizer=TokenizerConfig(stride=4),
+    tokenizer_phases=[Phase(minutes=15, batch=16, rate=1e-3, rate_end=1e-5)],
+    dynamics=DynamicsSizes(channels=192, heads=3, layers=6, time_every=2, condition_channels=192),
+    film=FilmConfig(),
+    # What a place looks like is learned from single frames, of which many more are seen in the time.
+    dynamics_phases=[
+        Phase(minutes=35, batch=48, time=1, rate=2e-3, rate_end=1e-3),
+        Phase(minutes=62, batch=8, time=16, rate=1e-3, rate_end=1e-5),
+    ],
+    average=0.998,
+    steps=24,
+    guidance_scale=2.0,
+)
