@@ -20,7 +20,10 @@ import worldsim  # noqa: F401, registers the environments
 from worldsim.cli import main
 from worldsim.recipes import load_recipe
 
-COMMANDS = ["play", "record", "train", "eval", "bench", "worlds", "generate", "extend", "replay"]
+COMMANDS = [
+    "play", "record", "train", "eval", "bench", "worlds", "generate", "extend", "loop", "blend", "remix", "recut",
+    "storyboard", "replay",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

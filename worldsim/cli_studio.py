@@ -78,7 +78,8 @@ def generate(
     image_only: bool = False,
     size: tuple[int, int] | None = None,
     prompts: Path | None = None,
-    making: Flat = Making(),  # frozen
+    expand: bool = False,
+    making: Flat = Making(),
 ) -> int:
     """Make a clip from words, from a picture, or from nothing.
 
@@ -92,6 +93,7 @@ def generate(
         image_only: Make a picture instead of a clip, clip.png unless --out says otherwise.
         size: Height and width of a frame in pixels, multiples of 16.
         prompts: File of prompts, one a line; makes the clips of each.
+        expand: Say what the prompt leaves open, by the seed; the full prompt is shown.
     """
     from worldsim import studio
 
@@ -102,6 +104,10 @@ def generate(
     world = making.load()
     frames = 1 if image_only else None
     for number, text in enumerate(texts):
+        if text is not None and expand:
+            text = studio.expand(world, text, seed=making.seed)
+            print(f"prompt: {text}", file=sys.stderr)
+        _say_unknown(world, text)
         clips = studio.generate(world, text, image=image, seconds=seconds, frames=frames, size=size, **making.options)
         _save(clips, paths[number * making.variations :])
         if not image_only and len(clips[0]) < round(seconds * world.spec.fps):
@@ -197,8 +203,9 @@ def remix(clip: Path, prompt: str, /, *, strength: float = 0.6, making: Flat = M
     from worldsim import studio
 
     paths = making.paths(sources=(clip,))
-    begun = _load(clip)
-    _save(studio.remix(making.load(), begun, prompt, strength=strength, **making.options), paths)
+    begun, world = _load(clip), making.load()
+    _say_unknown(world, prompt)
+    _save(studio.remix(world, begun, prompt, strength=strength, **making.options), paths)
 
 
 def recut(
@@ -291,6 +298,13 @@ def _cards(path: Path) -> list[Any]:
         ) from None
     beside = path.parent
     return [Card(card.at, card.text, card.image and beside / str(card.image), card.cut) for card in cards]
+
+
+def _say_unknown(world: World, prompt: str | None) -> None:
+    from worldsim import studio
+
+    if unknown := studio.unknown_words(world, prompt or ""):
+        print(f"note: {world.spec.name} has learned of nothing called {', '.join(unknown)}", file=sys.stderr)
 
 
 def _lines(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.data.batches import Captions, ahead, clip_batches, frame_batches, moved_batches, twice
+from worldsim.data.batches import Captions, ahead, clip_batches, film_batches, frame_batches, moved_batches, twice
 from worldsim.data.record import record_store
 from worldsim.data.store import FrameStore
 
@@ -224,3 +224,28 @@ def test_half_of_the_frames_come_with_the_one_before_moved() -> None:
     short = SimpleNamespace(frames=frames, starts=np.arange(40), lengths=np.ones(40, int))
     with pytest.raises(ValueError, match="no episode has 2 frames"):
         next(moved_batches(short, 4, CPU, seed=0))
+
+
+def test_films_are_stretches_of_one_episode_in_whole_latents(store: FrameStore) -> None:
+    stride = 4
+    groups = np.arange(len(store.frames) // stride, dtype=np.float16)
+    latents = np.broadcast_to(groups[:, None, None, None], (len(groups), 1, 2, 1))
+    batch = next(film_batches(store, latents, stride, 300, 3, CPU, seed=0))
+    assert batch["latents"].shape == (300, 3, 1, 2, 1)
+    seen = batch["latents"][:, :, 0, 0, 0].long().numpy()
+    assert (np.diff(seen, axis=1) == 1).all()
+    first, last = seen[:, 0] * stride, seen[:, -1] * stride + stride - 1
+    episodes = np.searchsorted(store.starts, first, side="right") - 1
+    assert (last < store.starts[episodes] + store.lengths[episodes]).all()
+    assert len(set(seen[:, 0].tolist())) > 20
+    with pytest.raises(ValueError, match="no episode has 400 frames"):
+        next(film_batches(store, latents, stride, 1, 100, CPU, seed=0))
+
+
+def test_frames_of_a_stride_follow_each_other(store: FrameStore) -> None:
+    frames = next(frame_batches(store, 50, CPU, 0, stride=3))["frames"].numpy()
+    every = np.asarray(store.frames)
+    for group in frames.reshape(50, 3, *frames.shape[1:]):
+        (row,) = [row for row in range(len(every) - 2) if np.array_equal(every[row], group[0])]
+        np.testing.assert_array_equal(group, every[row : row + 3])
+        assert not np.isin(np.arange(row + 1, row + 3), store.starts).any()

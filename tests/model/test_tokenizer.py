@@ -284,3 +284,26 @@ def test_what_has_moved_is_kept_where_it_is_nearly_as_near(moved: float, drawn: 
     # Each counts twice, near and far.
     off = [truth + amount / 2 for amount in (moved, drawn)]
     assert (_nearer(*off, truth)[:, 4:-4, 4:-4] == float(kept)).all()
+
+
+def test_with_a_stride_frames_that_follow_each_other_are_one_latent() -> None:
+    torch.manual_seed(0)
+    films = smooth_frames(240, 32, 48).view(60, 4, 32, 48, 3)
+    films[:, 1:] = films[:, :1]  # stills, but for a light that goes up
+    light = torch.tensor([0, 20, 40, 60])[None, :, None, None, None]
+    frames = (films // 2 + light).to(torch.uint8).flatten(0, 1)
+    tokenizer = Tokenizer(SMALL.model_copy(update={"stride": 4}))
+    tokenizer.fit(frames)
+    latents = tokenizer.encode(frames)
+    assert latents.shape == (60, 2, 3, SMALL.latent_channels)
+    drawn = tokenizer.decode_uint8(latents)
+    assert drawn.shape == frames.shape
+    assert psnr(drawn / 255, frames) > 25
+    # Streamed decoding equals whole decoding.
+    assert torch.equal(torch.cat([tokenizer.decode_uint8(latents[n : n + 1]) for n in range(5)]), drawn[:20])
+    assert tokenizer.loss(frames[:16])["loss"].isfinite()
+
+
+def test_a_stride_and_carrying_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match="stride 2 does not go with it"):
+        TokenizerConfig(stride=2, carries=True)

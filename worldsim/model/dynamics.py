@@ -403,7 +403,7 @@ class Dynamics(nn.Module):
                 x = x + block.attend_text(x, time, text.keys[text_layer], text.values[text_layer], text.mask)
                 text_layer += 1
             x = torch.addcmul(x, block.mlp(modulate(x, scale2, shift2)), 1 + gate2)
-            if self.config.causal and block.time is not None and moved is None:
+            if previous is not None and has_previous is not None and block.time is not None and moved is None:
                 # Once it has looked back: speed shows in the past alone.
                 moved, flow, follows, places = self._move(x[:, :tokens], condition, previous, has_previous, seen)
                 # What cannot be known is made up, from noise, in frames that are made from noise alone; where things

@@ -29,6 +29,7 @@ from worldsim.probes.intervals import mean_interval, plain, share_interval
 from worldsim.probes.rollouts import psnr
 from worldsim.probes.variety import readout
 from worldsim.probes.walking import change, colours, gradient_energy
+from worldsim.studio import Options
 from worldsim.world import World
 
 ATTRIBUTES = {"biome": BIOMES, "time": TIMES, "weather": WEATHERS}
@@ -43,14 +44,15 @@ _SKIES = {"clear": "clear sky", "rain": "rain", "snowfall": "snowfall", "fog": "
 _SKIES_CHINESE = {"clear": "晴朗", "rain": "下雨", "snowfall": "下雪", "fog": "有雾"}
 
 
-def held_out_phrase(biome: str, time_: str, weather: str, number: int) -> str:
-    """Attributes of a scene in a sentence that no caption is of; each number has its own."""
+def held_out_phrase(scene: dict[str, str], number: int) -> str:
+    """Biome, time and weather of a scene in a sentence that no caption is of; four numbers have one each."""
+    biome, hour, weather = (scene[name] for name in ATTRIBUTES)
     place, sky = _PLACES[biome], _SKIES[weather]
     return (
-        f"please show me what this looks like: {place}, {time_}, {sky}",
-        f"{sky}! {time_}! and then, as far as one sees, {place}",
-        f"I dreamt of {place} last week; {sky}, and it was {time_}",
-        f"请拍一部影片：{_TIMES_CHINESE[time_]}，{_PLACES_CHINESE[biome]}，{_SKIES_CHINESE[weather]}",
+        f"please show me what this looks like: {place}, {hour}, {sky}",
+        f"{sky}! {hour}! and then, as far as one sees, {place}",
+        f"I dreamt of {place} last week; {sky}, and it was {hour}",
+        f"请拍一部影片：{_TIMES_CHINESE[hour]}，{_PLACES_CHINESE[biome]}，{_SKIES_CHINESE[weather]}",
     )[number % 4]
 
 
@@ -148,9 +150,9 @@ def _told(
     """Films of captions, and of sentences that no caption is of: what the readout sees in them, and should."""
     reader, facts = _Reader(frames, labels), [fact for _, fact in true]
     wanted = _places(facts)
-    texts = {
-        "captions": [clip.prompt for clip, _ in true],
-        "other sentences": [held_out_phrase(*fact.values(), number) for number, fact in enumerate(facts)],
+    texts: dict[str, list[str]] = {
+        "captions": [clip.prompt or "" for clip, _ in true],
+        "other sentences": [held_out_phrase(fact, number) for number, fact in enumerate(facts)],
     }
     ceiling = reader(np.stack([clip.frames[0] for clip, _ in true])) == wanted
     films = {
@@ -182,7 +184,8 @@ def _joins(world: World, true: list[Clip], seed: int) -> dict[str, Any]:
         scores.setdefault(name, []).append(value)
 
     for number, clip in enumerate(true):
-        frames, how = clip.frames, {"seed": seed + number}
+        frames = clip.frames
+        how: Options = {"seed": seed + number}
         usual = float(np.median(_steps(frames)))
         first, last = Clip(frames[:half], fps=20, prompt=clip.prompt), Clip(frames[half:], fps=20, prompt=clip.prompt)
         seconds = half / 20
@@ -236,7 +239,7 @@ def _remixed(world: World, reader: _Reader, true: list[tuple[Clip, dict[str, Any
     asked, made, edges, others = [], [], [], []
     for number, (clip, fact) in enumerate(true):
         target = fact | {"time": "night" if fact["time"] == "day" else "day"}
-        prompt = held_out_phrase(*target.values(), 0)
+        prompt = held_out_phrase(target, 0)
         (new,) = studio.remix(world, clip, prompt, seed=seed + number)
         (free,) = studio.generate(world, prompt, frames=4, seed=seed + number)
         asked.append(TIMES.index(target["time"]))

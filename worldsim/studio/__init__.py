@@ -7,8 +7,10 @@ and so can begin before what is given, lead from one Clip to another, and make a
 
 from worldsim.studio.operations import Card, blend, connect, extend, generate, loop, recut, remix, storyboard
 from worldsim.studio.options import Options
+from worldsim.studio.prompts import expand, unknown_words
 from worldsim.studio.replaying import replay
 
 __all__ = [
-    "Card", "Options", "blend", "connect", "extend", "generate", "loop", "recut", "remix", "replay", "storyboard",
+    "Card", "Options", "blend", "connect", "expand", "extend", "generate", "loop", "recut", "remix", "replay",
+    "storyboard", "unknown_words",
 ]  # fmt: skip

@@ -208,10 +208,10 @@ def recut(
     if not 0 <= first < last <= len(clip):
         raise ValueError(f"keep must lie within the clip's {len(clip) / clip.fps:g} s, and not be empty, got {keep}")
     kept = Clip(clip.frames[first:last], fps=clip.fps, prompt=clip.prompt)
-    lengths = {"before": first / clip.fps, "after": (len(clip) - last) / clip.fps}
-    if not any(lengths.values()):
+    before, after = first / clip.fps, (len(clip) - last) / clip.fps
+    if not before and not after:
         raise ValueError("all of the clip is to be kept: nothing is left to be made")
-    made = np.stack([part.frames for part in extend(world, kept, prompt=prompt, **lengths, **options)])
+    made = np.stack([part.frames for part in extend(world, kept, before=before, after=after, prompt=prompt, **options)])
     return _clips(world, "recut", made, prompt, {"clip": clip, "keep": keep, "prompt": prompt}, options)
 
 

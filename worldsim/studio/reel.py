@@ -56,7 +56,8 @@ def taken(world: World, frames: np.ndarray, prompt: str | None = None) -> Reel:
 
 def joined(*parts: Reel) -> Reel:
     """Reels one after the other; those of one text have what the first one's text says."""
-    given, first = {}, 0
+    given: dict[int, np.ndarray] = {}
+    first = 0
     for part in parts:
         given |= {first + number: frames for number, frames in part.given.items()}
         first += len(part.caps)
