@@ -19,8 +19,9 @@ from worldsim.model import PATCH
 from worldsim.model.sampler import Memory, remember_context, sample_first, sample_next
 from worldsim.model.shown import Shown
 from worldsim.model.text import encode_bytes
+from worldsim.reel import first_frame
 from worldsim.spec import check_size
-from worldsim.world import World
+from worldsim.world import World, load
 
 MASK63 = (1 << 63) - 1
 FIRST_FRAME_STEPS = 16  # a frame made from text alone has nothing to lean on: it gets more denoising steps
@@ -152,8 +153,10 @@ class Simulation:
             latents, flat, frames = self._encode_context(context, actions, len(where))
         elif prompt is None:
             latents, flat, frames = self._stored_starts(seeds)
+        elif self.world.spec.painter is not None:
+            latents, flat, frames = self._painted(texts, seeds)
         memory.text = self.world.dynamics.encode_text(encode_bytes(texts, self.device))
-        if prompt is not None:
+        if prompt is not None and self.world.spec.painter is None:
             noises = torch.stack([lane_noise(seed, 0, memory.latents.shape[1:]) for seed in seeds])
             sample_first(self.world.dynamics, memory, noises.to(memory.latents), steps=FIRST_FRAME_STEPS)
             frames = self._decode(memory.latents)
@@ -198,6 +201,16 @@ class Simulation:
             older, last = scaled[: -len(seeds)], scaled[-len(seeds) :, None]
             latents = torch.cat([older.unflatten(0, (len(seeds), -1)), last], 1)
         return latents, starts.actions[picked], frames
+
+    def _painted(self, texts: Sequence[str | None], seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """What the World's painter makes of texts, as start contexts of one frame; overlays are those of others."""
+        painter = load(self.world.spec.painter or "", device=str(self.device), dtype=self.world.dtype)
+        each = [first_frame(painter, text, seed, self.size) for text, seed in zip(texts, seeds, strict=True)]
+        frames, overlay = torch.stack(each), self.world.overlay
+        if overlay is not None and self.size == self.world.size:
+            frames[:, overlay] = self._stored_starts(seeds)[2][:, overlay]
+        latents = self.world.tokenizer.encode(frames)[:, None]
+        return latents, frames.new_zeros(len(frames), 0, self.world.spec.action_dim, dtype=torch.float32), frames
 
     def _encode_context(
         self, context: np.ndarray | Tensor, actions: np.ndarray | Tensor | None, lanes: int

@@ -132,6 +132,9 @@ class WorldSpec(BaseModel):
         description="frames that the World remembers while it is stepped; of a film, latents that are made together",
     )
     film: bool = Field(default=False, description="makes films, all frames at once, and cannot be stepped")
+    painter: str | None = Field(
+        default=None, description="name or path of the World of films that makes first frames from text; else itself"
+    )
     guidance_scale: float = Field(
         default=1.0, gt=0, description="of films: how many times as far as without its text one goes, unless told"
     )

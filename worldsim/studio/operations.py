@@ -5,18 +5,21 @@ All but `generate` and `extend` want a World that makes films, such as blocks_fi
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 import torch
+from torch import Tensor
+from tqdm import tqdm
 
 from worldsim.clip import Clip, fitted
+from worldsim.reel import Reel, beginning_of, blank, drawn, end_of, joined, latents_for, make, taken
 from worldsim.spec import check_size
 from worldsim.studio.options import Options, check_rate, frames_in, repeatable, seeds_of
 from worldsim.studio.provenance import Operation, clips_of
-from worldsim.studio.reel import Reel, beginning_of, blank, end_of, joined, latents_for, make, taken
 from worldsim.studio.streams import extend_stream, generate_stream
 from worldsim.world import World
 
@@ -59,12 +62,12 @@ def generate(
         raise ValueError(f"the World {world.spec.name} makes films and takes no actions: try the World blocks")
     stride = world.tokenizer.config.stride
     if image is None:
-        made = make(world, blank(world, latents_for(world, count), size, prompt), options)[:, :count]
+        made = _film(world, blank(world, latents_for(world, count), size, prompt), options)[:, :count]
     else:
         # The picture is given as so many stills, of which one is shown.
         stills = np.repeat(fitted(image, check_size(size))[None], stride, 0)
         reel = joined(taken(world, stills, prompt), blank(world, latents_for(world, count - 1), size))
-        made = make(world, reel, options)[:, stride - 1 : stride - 1 + count]
+        made = _film(world, reel, options)[:, stride - 1 : stride - 1 + count]
     arguments = {"prompt": prompt, "image": image, "size": size, "frames": count}
     return _clips(world, "generate", made, prompt, arguments, options)
 
@@ -103,12 +106,12 @@ def extend(
         count = frames_in(after, world)
         kept = end_of(world, clip.frames)
         reel = joined(taken(world, kept, said), blank(world, latents_for(world, count), clip.size))
-        made = np.concatenate([made, make(world, reel, options)[:, len(kept) : len(kept) + count]], 1)
+        made = np.concatenate([made, _film(world, reel, options)[:, len(kept) : len(kept) + count]], 1)
     if before:
         count = frames_in(before, world)
         kept = beginning_of(world, clip.frames)
         reel = joined(blank(world, latents_for(world, count), clip.size, said), taken(world, kept))
-        new = make(world, reel, options)[:, : -len(kept)]
+        new = _film(world, reel, options)[:, : -len(kept)]
         made = np.concatenate([new[:, -count:], made], 1)
     arguments = {"clip": clip, "after": after, "before": before, "prompt": prompt}
     return _clips(world, "extend", made, said, arguments, options)
@@ -176,7 +179,7 @@ def blend(
         torch.stack([1 - share, share]),
     )
     reel.given = {n: (one if share[n] == 0 else two).given[n] for n in range(count) if share[n] in (0, 1)}
-    made = make(world, reel, options)
+    made = _film(world, reel, options)
     arguments = {"clip": clip, "other": other, "strength": strength, "prompt": prompt}
     return _clips(world, "blend", made, prompt, arguments, options)
 
@@ -192,7 +195,7 @@ def remix(world: World, clip: Clip, prompt: str, *, strength: float = 0.6, **opt
     rest = -len(clip) % stride
     reel = taken(world, np.concatenate([clip.frames, np.repeat(clip.frames[-1:], rest, 0)]), prompt)
     reel.caps, reel.given = torch.full_like(reel.caps, strength), {}
-    made = make(world, reel, options)[:, : len(clip)]
+    made = _film(world, reel, options)[:, : len(clip)]
     return _clips(world, "remix", made, prompt, {"clip": clip, "prompt": prompt, "strength": strength}, options)
 
 
@@ -264,7 +267,7 @@ def storyboard(
             reel.given[number] = still.given[0]
     reel.texts, reel.shares = texts, shares
     reel.cuts = [number for number, card in zip(numbers, cards, strict=True) if card.cut and number]
-    made = make(world, reel, options)[:, :count]
+    made = _film(world, reel, options)[:, :count]
     arguments = {"cards": [vars(card) for card in cards], "seconds": seconds, "size": size}
     return _clips(world, "storyboard", made, None, arguments, options)
 
@@ -277,7 +280,33 @@ def _between(world: World, clip: Clip, other: Clip, count: int, prompt: str | No
     before, after = (len(part) // world.tokenizer.config.stride for part in (first, last))
     share = torch.cat([torch.zeros(before), torch.arange(1, new + 1) / (new + 1), torch.ones(after)])
     reel.texts, reel.shares = [prompt or clip.prompt, prompt or other.prompt], torch.stack([1 - share, share])
-    return make(world, reel, options)[:, len(first) : len(first) + count]
+    return _film(world, reel, options)[:, len(first) : len(first) + count]
+
+
+def _film(world: World, reel: Reel, options: Options) -> np.ndarray:
+    """The frames of a reel, uint8 (variations, T * stride, H, W, 3)."""
+    steps, tick = options.get("num_inference_steps"), options.get("callback_on_step_end")
+    newest: Tensor | None = None
+    total = world.spec.steps if steps is None else steps
+    with tqdm(total=total, desc="steps", disable=not options.get("progress", False)) as bar:
+
+        def on_step(number: int, latents: Tensor) -> None:
+            nonlocal newest
+            newest = latents
+            bar.update()
+            if tick is not None:
+                tick(number, latents)
+
+        try:
+            newest = make(
+                world, reel, seeds_of(options), steps=steps, guidance_scale=options.get("guidance_scale"),
+                unwanted=options.get("negative_prompt"), on_step=on_step,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            if newest is None:  # nothing has come of it
+                raise
+            print("\nstopped: the film is kept as far as it has come out of the noise", file=sys.stderr)
+    return drawn(world, newest, reel.given)
 
 
 def _check(world: World, *clips: Clip) -> None:

@@ -1,22 +1,22 @@
-"""A film in the making: stretches that are given or made, put together, and made by one pass of the sampler."""
+"""A film in the making: stretches that are given or made, put together, and made by one run of the sampler.
+
+What `worldsim.simulation` is to a World that is stepped, this is to one that makes films.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from worldsim.model import PATCH
 from worldsim.model.dynamics import Text
 from worldsim.model.filming import sample_film
 from worldsim.model.text import encode_words
 from worldsim.spec import check_size
-from worldsim.studio.options import Options, seeds_of
 from worldsim.world import World
 
 
@@ -87,40 +87,43 @@ def latents_for(world: World, frames: int) -> int:
     return -(-frames // world.tokenizer.config.stride)
 
 
-def make(world: World, reel: Reel, options: Options) -> np.ndarray:
-    """The frames of the film, uint8 (variations, T * stride, H, W, 3); what is given is in it bit for bit."""
-    seeds, device = seeds_of(options), world.device
-    steps = options.get("num_inference_steps") or world.spec.steps
-    scale = options.get("guidance_scale") or world.spec.guidance_scale
+def make(
+    world: World,
+    reel: Reel,
+    seeds: Sequence[int],
+    *,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    unwanted: str | None = None,
+    on_step: Callable[[int, Tensor], object] | None = None,
+) -> Tensor:
+    """The latents of a film for each seed, float32 (films, T, h, w, C); what is given is in them as it was.
+
+    steps, guidance_scale: the World's own unless given; unwanted: text from which guidance leads away. on_step: called
+    after each denoising step with its number and the latents as far as they have come. ValueError for less than a step.
+    """
+    steps = world.spec.steps if steps is None else steps
+    scale = world.spec.guidance_scale if guidance_scale is None else guidance_scale
     if steps < 1:
         raise ValueError(f"num_inference_steps must be at least 1, got {steps}")
+    device = world.device
     noise = [torch.randn(reel.latents.shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    latents = reel.latents.expand(len(seeds), *reel.latents.shape).to(device)
     texts, shares = reel.texts, reel.shares
     if shares is None or len(set(texts)) == 1:
         texts, shares = texts[:1], torch.ones(1, len(reel.caps))
-    unwanted = options.get("negative_prompt")
     guided = scale != 1 and (unwanted or any(texts))
-    newest, tick = latents, options.get("callback_on_step_end")
-    with tqdm(total=steps, desc="steps", disable=not options.get("progress", False)) as bar:
+    return sample_film(
+        world.dynamics, reel.latents.expand(len(seeds), *reel.latents.shape).to(device), reel.caps.to(device),
+        torch.stack(noise).to(device), _encoded(world, texts), shares.to(device), window=world.spec.context_length,
+        steps=steps, guidance_scale=scale if guided else 1, unwanted=_encoded(world, [unwanted]) if guided else None,
+        cuts=reel.cuts, on_step=on_step,
+    )  # fmt: skip
 
-        def on_step(number: int, clean: Tensor) -> None:
-            nonlocal newest
-            newest = clean
-            bar.update()
-            if tick is not None:
-                tick(number, clean)
 
-        try:
-            made = sample_film(
-                world.dynamics, latents, reel.caps.to(device), torch.stack(noise).to(device), _encoded(world, texts),
-                shares.to(device), window=world.spec.context_length, steps=steps, guidance_scale=scale if guided else 1,
-                unwanted=_encoded(world, [unwanted]) if guided else None, cuts=reel.cuts, on_step=on_step,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            print("\nstopped: the film is kept as far as it has come out of the noise", file=sys.stderr)
-            made = newest
-    return _drawn(world, made, reel.given)
+def first_frame(world: World, prompt: str | None, seed: int, size: tuple[int, int]) -> Tensor:
+    """The first frame of a film of the prompt, uint8 (height, width, 3), on the World's device."""
+    latents = make(world, blank(world, 1, size, prompt), [seed])
+    return torch.from_numpy(drawn(world, latents, {})[0, 0]).to(world.device)
 
 
 def _encoded(world: World, texts: Sequence[str | None]) -> Text:
@@ -128,12 +131,12 @@ def _encoded(world: World, texts: Sequence[str | None]) -> Text:
 
 
 @torch.no_grad()
-def _drawn(world: World, latents: Tensor, given: dict[int, np.ndarray]) -> np.ndarray:
-    """Latents (films, T, h, w, C) as frames."""
+def drawn(world: World, latents: Tensor, given: dict[int, np.ndarray]) -> np.ndarray:
+    """Latents (films, T, h, w, C) as frames uint8 (films, T * stride, H, W, 3); what is given is in them as it is."""
     stride, films = world.tokenizer.config.stride, []
     for film in latents:
-        drawn = [world.tokenizer.decode_uint8(part.to(world.dtype)).cpu().numpy() for part in film.split(32)]
-        frames = np.concatenate(drawn)
+        parts = [world.tokenizer.decode_uint8(part.to(world.dtype)).cpu().numpy() for part in film.split(32)]
+        frames = np.concatenate(parts)
         for number, kept in given.items():
             frames[number * stride : (number + 1) * stride] = kept
         films.append(frames)
