@@ -32,6 +32,7 @@ def play(
     seed: int = 0,
     steps: int | None = None,
     size: tuple[int, int] | None = None,
+    autoplay: bool = False,
     headless: bool = False,
     frames: int = 200,
     out: Path | None = None,
@@ -48,6 +49,7 @@ def play(
         seed: Chooses the start and all that chance decides.
         steps: Denoising steps a frame (K); the World's own number unless given.
         size: Height and width of a frame in pixels, multiples of 16.
+        autoplay: The World's own policy is at the controls until a key is pressed; G gives them back to it.
         headless: Open no window; the World's own policy is at the controls.
         frames: How many frames to play without a window.
         out: The video to write; with a window it is recorded from the first frame on.
@@ -61,6 +63,7 @@ def play(
         seed=seed,
         steps=steps,
         size=size,
+        autoplay=autoplay,
         headless=headless,
         frames=frames,
         out=out,

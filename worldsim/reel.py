@@ -126,6 +126,14 @@ def first_frame(world: World, prompt: str | None, seed: int, size: tuple[int, in
     return torch.from_numpy(drawn(world, latents, {})[0, 0]).to(world.device)
 
 
+def repainted(world: World, frame: Tensor, prompt: str, seed: int, strength: float) -> Tensor:
+    """A frame uint8 (height, width, 3) made anew by a prompt to the degree `strength` in (0, 1], on its device."""
+    stills = frame.cpu().numpy()[None].repeat(world.tokenizer.config.stride, 0)
+    reel = taken(world, stills, prompt)
+    reel.caps = torch.full_like(reel.caps, strength)
+    return torch.from_numpy(drawn(world, make(world, reel, [seed]), {})[0, 0]).to(frame.device)
+
+
 def _encoded(world: World, texts: Sequence[str | None]) -> Text:
     return world.dynamics.encode_text(encode_words(list(texts), world.device))
 

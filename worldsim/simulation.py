@@ -19,7 +19,7 @@ from worldsim.model import PATCH
 from worldsim.model.sampler import Memory, remember_context, sample_first, sample_next
 from worldsim.model.shown import Shown
 from worldsim.model.text import encode_bytes
-from worldsim.reel import first_frame
+from worldsim.reel import first_frame, repainted
 from worldsim.spec import check_size
 from worldsim.world import World, load
 
@@ -202,9 +202,12 @@ class Simulation:
             latents = torch.cat([older.unflatten(0, (len(seeds), -1)), last], 1)
         return latents, starts.actions[picked], frames
 
+    def _painter(self) -> World:
+        return load(self.world.spec.painter or "", device=str(self.device), dtype=self.world.dtype)
+
     def _painted(self, texts: Sequence[str | None], seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """What the World's painter makes of texts, as start contexts of one frame; overlays are those of others."""
-        painter = load(self.world.spec.painter or "", device=str(self.device), dtype=self.world.dtype)
+        painter = self._painter()
         each = [first_frame(painter, text, seed, self.size) for text, seed in zip(texts, seeds, strict=True)]
         frames, overlay = torch.stack(each), self.world.overlay
         if overlay is not None and self.size == self.world.size:
@@ -297,6 +300,30 @@ class Simulation:
         self._memory.latents = self.world.tokenizer.encode(self.frames)
         if self._shown is not None:
             self._shown.replace(self.frames)
+
+    @torch.no_grad()
+    def set_prompt(self, prompt: str, strength: float = 0.5) -> Tensor:
+        """Let something happen in all lanes: from now on the World is told this text. Returns the frames.
+
+        Where it has a painter, that one makes the present frames anew by the text, to the degree `strength` in (0, 1]:
+        night falls, snow lies, and what is there stays about where it is. ValueError for a strength outside.
+        """
+        if not 0 < strength <= 1:
+            raise ValueError(f"strength says how much is made new: above 0 and at most 1, not {strength}")
+        self._memory.text = self.world.dynamics.encode_text(encode_bytes([prompt] * self.lanes, self.device))
+        if self.world.spec.painter is None:
+            return self.frames
+        painter, overlay = self._painter(), self.world.overlay
+        each = [
+            repainted(painter, frame, prompt, seed + draw, strength)
+            for frame, seed, draw in zip(self.frames, self.seeds, self._draws, strict=True)
+        ]
+        frames = torch.stack(each)
+        if overlay is not None and self.size == self.world.size:
+            frames[:, overlay] = self.frames[:, overlay]
+        self.set_frames(frames)
+        self._forget(list(range(self.lanes)))  # what was seen in other directions looks otherwise now
+        return self.frames
 
     def policy_actions(self) -> Tensor:
         """What the World's own policy would do now: flat float32 (lanes, action_dim), drawn by the lanes' seeds."""

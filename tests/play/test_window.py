@@ -254,3 +254,42 @@ def test_the_loop_keeps_the_rate_and_ends_when_the_window_is_closed(make_game: A
     game.window.play(game.player, Keymap(game.session.space))
     assert game.player.ticks == 10
     assert 9 / 20 - 0.02 < time.perf_counter() - began < 5  # not faster than 20 a second; a busy machine is slower
+
+
+def test_it_plays_by_itself_until_a_key_takes_over(make_game: Any) -> None:
+    game = make_game()
+    game.tap(pygame.K_g)
+    game.tick(30)
+    assert np.abs(np.array(game.actions)).max() > 0, "its own policy pushes"
+    game.tap(pygame.K_F3)
+    game.tick()
+    assert game.window.autoplay, "figures may be looked at"
+    game.key(pygame.K_RIGHT)
+    game.tick(2)
+    assert not game.window.autoplay
+    np.testing.assert_array_equal(game.actions[-2:], [(1, 0), (1, 0)])
+
+
+def type_line(game: Game, text: str) -> None:
+    game.tap(pygame.K_t)
+    for letter in text:
+        game.tap(pygame.key.key_code(letter))
+        pygame.event.post(pygame.event.Event(pygame.TEXTINPUT, text=letter))
+
+
+def test_a_line_is_typed_and_said(make_game: Any) -> None:
+    game, heard = make_game(), []
+    game.session.set_prompt = lambda prompt: bool(heard.append(prompt)) or True
+    type_line(game, "arw")
+    game.tick(3)
+    assert not game.actions, "the game waits"
+    game.tap(pygame.K_BACKSPACE)
+    game.tap(pygame.K_RETURN)
+    game.tick(2)
+    assert heard == ["ar"]
+    np.testing.assert_array_equal(game.actions, [(0, 0), (0, 0)])  # letters that were typed move nothing
+    type_line(game, "no")
+    game.tap(pygame.K_ESCAPE)
+    game.tick()
+    assert heard == ["ar"]
+    assert game.window.open

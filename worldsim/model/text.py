@@ -48,7 +48,7 @@ def encode_words(texts: list[str | None], device: torch.device | str = "cpu") ->
 class WordEncoder(nn.Module):
     """A vector for each word and pair of words: int64 (batch, WORDS) to (batch, 1 + WORDS, channels) and a mask.
 
-    As in fastText (arXiv 1607.04606) words share a table by their hashes, so that none is unknown. The first vector is
+    As in fastText (arXiv 1607.01759) words and pairs share a table by their hashes. The first vector is
     a learned "no text", as in `TextEncoder`.
     """
 

@@ -26,6 +26,7 @@ def play(
     seed: int = 0,
     steps: int | None = None,
     size: tuple[int, int] | None = None,
+    autoplay: bool = False,
     headless: bool = False,
     frames: int = 200,
     out: str | Path | None = None,
@@ -34,8 +35,9 @@ def play(
 
     world: name or path of a World. simulator: play the ground-truth environment that it was trained on instead (`world`
     may then also be the id of an environment). prompt: words for the start. seed: chooses the start. steps: denoising
-    steps a frame. size: (height, width), multiples of 16. headless: open no window; the World's own policy plays for
-    `frames` frames. out: the video; with a window it is recorded from the first frame on.
+    steps a frame. size: (height, width), multiples of 16. autoplay: its own policy plays until a key is pressed.
+    headless: open no window; the World's own policy plays for `frames` frames. out: the video; with a window it is
+    recorded from the first frame on.
 
     Raises ValueError with a sentence for what cannot be played or saved.
     """
@@ -84,6 +86,7 @@ def play(
         keymap = Keymap(player.session.space)
         if out is not None:
             player.start_video(out)
+        window.autoplay = autoplay
         window.play(player, keymap)
     finally:
         if player is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,15 @@ class Rewind:
             self._ticks.popleft()
         while len(self._snapshots) > 1 and self._snapshots[1][0] <= self._ticks[0].number:
             self._snapshots.popleft()
+
+    def renew(self) -> None:
+        """The session's present has been changed, by no action: go on from it as it is now."""
+        last = self._ticks.pop()
+        self._ticks.append(replace(last, frame=self._session.frame))
+        if self._session.can_rewind:
+            if self._snapshots[-1][0] == last.number:
+                self._snapshots.pop()
+            self._snapshots.append((last.number, self._session.snapshot()))
 
     def frame(self, back: int) -> np.ndarray:
         """The frame `back` ticks ago."""
@@ -148,6 +157,15 @@ class Player:
         self.session.restart(seed)
         self._rewind.clear()
         return self._show(self.session.frame)
+
+    def set_prompt(self, prompt: str) -> bool:
+        """Let what the text says happen, from the frame that is shown on; whether anything can come of it."""
+        self.resume()
+        heard = self.session.set_prompt(prompt)
+        if heard:
+            self._rewind.renew()
+            self._show(self.session.frame)
+        return heard
 
     def change_steps(self, by: int) -> int | None:
         """Take more or fewer denoising steps a frame from now on; the new number, None where there are none."""

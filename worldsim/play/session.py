@@ -57,6 +57,10 @@ class Session(ABC):
         """Take this many denoising steps a frame from now on."""
         self.steps = steps
 
+    def set_prompt(self, prompt: str) -> bool:
+        """Let what the text says happen, here and now; whether anything can come of it."""
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Let go of what the session holds."""
@@ -107,6 +111,11 @@ class WorldSession(Session):
         state, self.frame, self.ended, self.seed = snapshot
         self._run.restore(state)
         self.steps = self._run.steps
+
+    def set_prompt(self, prompt: str) -> bool:
+        self._run.set_prompt(prompt)
+        self.frame = self._picture()
+        return True
 
     def policy_action(self) -> Any:
         return self._spec.unflatten(np.asarray(self._run.policy_actions()[0].float().cpu()))

@@ -31,6 +31,8 @@ HELP = [
     ("O or Pause", "pause"),
     (".", "one step while paused"),
     ("R", "start anew somewhere else"),
+    ("T", 'say what is to happen: "at night, in snow"'),
+    ("G", "let it play by itself, until a key is pressed"),
     ("P", "save a picture"),
     ("V", "start or stop a video"),
     ("F3", "figures"),
@@ -38,6 +40,10 @@ HELP = [
     ("Esc", "free the mouse, then quit"),
     ("H", "this help"),
 ]
+
+
+# Keys that do not take over from a session that plays by itself.
+COMMANDS = ("f3", "f11", "h", "p", "v", "t", "o", "pause", ".", "backspace", "r", *MORE_STEPS, *FEWER_STEPS)
 
 
 class NoDisplayError(RuntimeError):
@@ -74,6 +80,8 @@ class Window:
         self.open = True
         self._grab_again = False  # the mouse was grabbed when the window lost the focus
         self.paused = self.show_figures = self.show_help = self.grabbed = self.fullscreen = False
+        self.autoplay = False  # the session's own policy is at the controls
+        self._typed: str | None = None  # what is being typed after T; the game waits
 
     def message(self, text: str) -> None:
         """Fill the window with one line of text; used while there is no frame yet."""
@@ -139,8 +147,9 @@ class Window:
         self._pressed.clear()
         if "backspace" in keys:
             self.player.back()
-        elif not self.paused or one_step:
-            self.player.tick(self.keymap.action(keys))
+        elif self._typed is None and (not self.paused or one_step):
+            own = self.autoplay and not self.player.session.ended
+            self.player.tick(self.player.session.policy_action() if own else self.keymap.action(keys))
             if self.player.session.ended:
                 self._say("the episode is over: a new start follows")
         self.draw()
@@ -192,7 +201,10 @@ class Window:
             state.append(("paused   O: go on   . : one step", YELLOW))
         if state:
             self._box(state, (across - 10, 10), anchor="topright")
-        if time.perf_counter() < self._toast_until:
+        if self._typed is not None:
+            line = [(f"what is to happen?  {self._typed}_", YELLOW), ("Enter says it, Esc drops it", WHITE)]
+            self._box(line, (across // 2, down - 12), anchor="midbottom")
+        elif time.perf_counter() < self._toast_until:
             self._box([(self._toast, WHITE)], (across // 2, down - 12), anchor="midbottom")
         if self.show_help:
             denoising = [] if self.player.session.steps is None else [HELP_STEPS]
@@ -226,11 +238,21 @@ class Window:
         match event.type:
             case pygame.QUIT:
                 self.open = False
+            case pygame.KEYDOWN if self._typed is not None:
+                self._type(event)
             case pygame.KEYDOWN:
                 name = pygame.key.name(event.key)
+                if self.autoplay and name != "g" and name not in COMMANDS:
+                    self._let_play(False)
                 self._held.add(name)
                 self._pressed.add(name)
                 self._command(name)
+            case pygame.TEXTINPUT if self._typed is not None:
+                self._typed += event.text
+            case pygame.KEYUP if event.key == pygame.K_t and self._typed is None:
+                self._typed = ""  # now, and not as it goes down: its own letter would be the first
+                self._held.clear()
+                pygame.key.start_text_input()
             case pygame.KEYUP:
                 self._held.discard(pygame.key.name(event.key))
             case pygame.MOUSEBUTTONDOWN if event.button in BUTTONS:
@@ -267,6 +289,8 @@ class Window:
                 self.show_help = not self.show_help
             case "o" | "pause":
                 self.paused = not self.paused
+            case "g":
+                self._let_play(not self.autoplay)
             case "r":
                 self.player.restart(self.player.session.seed + 1)
                 self._say(f"a new start, seed {self.player.session.seed}")
@@ -280,6 +304,26 @@ class Window:
                 self._say("nothing is denoised here" if steps is None else f"K = {steps} denoising steps a frame")
             case "backspace" if not self.player.session.can_rewind:
                 self._say("this environment cannot go back in time")
+
+    def _let_play(self, by_itself: bool) -> None:
+        self.autoplay = by_itself
+        if self.keymap.look:
+            self.keymap.look.clear()
+        self._say("it plays by itself: any key that moves takes over" if by_itself else "you play")
+
+    def _type(self, event: pygame.event.Event) -> None:
+        """A key while a line of text is typed: Enter says it, Esc drops it."""
+        assert self._typed is not None
+        name = pygame.key.name(event.key)
+        if name == "backspace":
+            self._typed = self._typed[:-1]
+        elif name in ("return", "enter", "escape"):
+            said, self._typed = self._typed.strip(), None
+            pygame.key.stop_text_input()
+            if said and name != "escape":
+                self.message(f"{said} ...")
+                happens = self.player.set_prompt(said)
+                self._say(said if happens else "nothing comes of words here")
 
     def _save(self, name: str) -> str:
         """What P (a picture) and V (begin or end a video) do; what to tell the player."""
