@@ -40,6 +40,7 @@ def recipe() -> Recipe:
             Phase(minutes=0.5, batch=48, time=1, rate=3e-3, rate_end=2e-3),
             Phase(minutes=0.3, batch=12, time=4, rate=2e-3, rate_end=1e-4),
         ],
+        decoder_phases=[Phase(minutes=0.05, batch=8, rate=1e-3, rate_end=1e-4)],
         average=0.98,
         compiled=False,
         steps=8,
@@ -84,7 +85,10 @@ def test_the_spec_says_that_it_makes_films(world: World) -> None:
 def test_a_film_that_is_trained_on_keeps_what_it_knows(recipe: Recipe, world: World, tmp_path: Path) -> None:
     assert world.path is not None
     more = recipe.model_copy(
-        update={"dynamics_phases": [Phase(minutes=0.02, batch=4, time=4, rate=1e-6, rate_end=1e-6)]}
+        update={
+            "dynamics_phases": [Phase(minutes=0.02, batch=4, time=4, rate=1e-6, rate_end=1e-6)],
+            "decoder_phases": [],
+        }
     )
     data = world.path.parent / "frames"
     other = worldsim.load(
@@ -99,7 +103,7 @@ def test_what_does_not_fit_is_said_at_once(recipe: Recipe, tmp_path: Path) -> No
     for message, changes in (
         ("stride 1, not 2", {"film": None}),
         ("made all at once", {"dynamics": values["dynamics"] | {"sees_motion": True}}),
-        ("made all at once", {"decoder_phases": values["tokenizer_phases"]}),
+        ("made all at once", {"tokenizer": values["tokenizer"] | {"stride": 1, "carries": True}}),
     ):
         with pytest.raises(ValidationError, match=message):
             Recipe.model_validate(values | changes)

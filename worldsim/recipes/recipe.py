@@ -76,11 +76,8 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"a World that is stepped goes frame by frame: its tokenizer has stride 1, not {self.tokenizer.stride}"
             )
-        if self.film is not None and (self.tokenizer.carries or self.decoder_phases or self.dynamics.sees_motion):
-            raise ValueError(
-                "films are made all at once: nothing is carried on, seen to move or drawn anew after it "
-                "(carries, sees_motion, decoder_phases)"
-            )
+        if self.film is not None and (self.tokenizer.carries or self.dynamics.sees_motion):
+            raise ValueError("films are made all at once: nothing is carried on or seen to move (carries, sees_motion)")
         return self
 
     @property

@@ -10,15 +10,18 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from worldsim.data.batches import ahead, film_batches
+from worldsim.data.batches import Captions, ahead, film_batches, frame_batches
 from worldsim.data.store import FrameStore
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
-from worldsim.model.filming import FilmConfig, film_loss
+from worldsim.model.filming import FilmConfig, film_loss, sample_film
+from worldsim.model.text import encode_words
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.recipes.recipe import Recipe
 from worldsim.spec import WorldSpec, space_to_json
 from worldsim.training.loop import Batch, Loss, Phase, Training
 from worldsim.world import Starts, World
+
+_STEPS, _MOST_STRENGTH = 6, 0.7  # of what the decoder learns to draw
 
 
 def train_film_dynamics(
@@ -31,8 +34,10 @@ def train_film_dynamics(
     device: torch.device,
     train_part: Callable[..., Training],
     begin: Callable[[Dynamics], None],
-) -> Path:
-    """Train the dynamics of a World that makes films, on latents (N // stride, h, w, C); the World's path.
+) -> tuple[Path, int]:
+    """Train the dynamics of a World that makes films, on latents (N // stride, h, w, C).
+
+    Returns the World's path, and how many steps it was trained for.
 
     begin: called with the new network, to give it the weights to begin with.
     """
@@ -62,8 +67,44 @@ def train_film_dynamics(
     def batches(phase: Phase, seed: int) -> Iterator[Batch]:
         return ahead(film_batches(store, latents, recipe.tokenizer.stride, phase.batch, phase.time, device, seed))
 
-    train_part(dynamics, name="dynamics", on_checkpoint=save_world).run(recipe.dynamics_phases, loss, batches)
-    return out / "world"
+    training = train_part(dynamics, name="dynamics", on_checkpoint=save_world)
+    training.run(recipe.dynamics_phases, loss, batches)
+    return out / "world", training.progress.step
+
+
+def film_drawing_batches(
+    world: World, store: FrameStore, batch: int, device: torch.device, seed: int
+) -> Iterator[Batch]:
+    """Endless batches for `Tokenizer.loss`: half recorded frames, half what the World makes of others and captions.
+
+    They are made anew to a random degree, up to most of it (SDEdit): so far they are still of the same place, and have
+    the faults that the decoder is to forgive, tokens that do not quite fit together among them.
+    """
+    rng = np.random.default_rng([seed, 2])
+    stride, tokenizer = world.tokenizer.config.stride, world.tokenizer
+    texts = [Captions(store, episode) for episode in range(len(store))]
+    nothing = world.dynamics.encode_text(encode_words([None], device))
+    alone = torch.ones(1, 1, device=device)
+    for recorded in frame_batches(store, batch - batch // 2, device, seed, stride):
+        made, truth, travelled = [], [], []
+        for episode in rng.integers(0, len(store), batch // 2):
+            row = int(rng.integers(0, store.lengths[episode] - stride + 1))
+            first = int(store.starts[episode]) + row
+            frames = torch.from_numpy(np.array(store.frames[first : first + stride])).to(device)
+            latents = tokenizer.encode(frames)[None].float()
+            text = world.dynamics.encode_text(encode_words([texts[episode].at(row, rng)], device))
+            strength = float(rng.uniform(0.1, _MOST_STRENGTH))
+            made.append(
+                sample_film(
+                    world.dynamics, latents, strength * alone[0], torch.randn_like(latents), text, alone, window=1,
+                    steps=_STEPS, guidance_scale=world.spec.guidance_scale, unwanted=nothing,
+                )[0, 0]
+            )  # fmt: skip
+            truth.append(frames)
+            travelled.append(
+                torch.full((stride,), strength / 2, device=device)
+            )  # as far off as frames that have moved so
+        yield recorded | {"made": torch.stack(made), "truth": torch.cat(truth), "travelled": torch.cat(travelled)}
 
 
 def film_window(recipe: Recipe) -> int:

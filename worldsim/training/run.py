@@ -43,7 +43,7 @@ from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.spec import WorldSpec, check_size
 from worldsim.training.drawing import drawing_batches, make_frames
-from worldsim.training.film import film_mix, train_film_dynamics
+from worldsim.training.film import film_drawing_batches, film_mix, train_film_dynamics
 from worldsim.training.loop import Loss, Phase, Training, trained_rival
 from worldsim.training.own_clips import going_on
 from worldsim.world import Starts, World, load
@@ -108,9 +108,13 @@ def train(
     latents = _encode(tokenizer, store, out, target, show)
     if recipe.film is not None:
         begin = partial(_take_over, theirs=base.dynamics) if base is not None else lambda dynamics: None
-        film = train_film_dynamics(recipe, recipe.film, store, latents, tokenizer, out, target, train_part, begin)
-        print(f"The World is in {film}", file=sys.stderr)
-        return film
+        world, step = train_film_dynamics(
+            recipe, recipe.film, store, latents, tokenizer, out, target, train_part, begin
+        )
+        if recipe.decoder_phases:
+            _train_decoder(recipe, store, world, step, out, target, train_part, show)
+        print(f"The World is in {world}", file=sys.stderr)
+        return world
     held = _held_out(recipe, store, out)
     starts = _starts(recipe, held, tokenizer, target)
     overlay = _overlay(recipe, store, out, base)
@@ -381,10 +385,13 @@ def _train_decoder(
         name = f"decoder-{step}-{number}"
         made = out / f"{name}-made.safetensors"
         tokenizer = world.tokenizer.requires_grad_(True)
+        maker = load(path, device=str(device))
         train_part(tokenizer, name=name, rival=discriminator).run(
             [phase],
             loss=partial(_drawing_loss, tokenizer, discriminator),
-            batches=partial(_drawing_batches, load(path, device=str(device)), store, made, device, show),
+            batches=partial(_film_drawing_batches, maker, store, device)
+            if recipe.film is not None
+            else partial(_drawing_batches, maker, store, made, device, show),
         )
         made.unlink(missing_ok=True)
         world.save(path)
@@ -399,6 +406,12 @@ def _discriminator(phases: list[Phase], device: torch.device) -> Discriminator |
 def _drawing_loss(tokenizer: Tokenizer, discriminator: Discriminator | None, phase: Phase) -> Loss:
     config = ReconstructionConfig(**phase.settings)
     return lambda batch: tokenizer.loss(config=config, discriminator=discriminator, **batch)
+
+
+def _film_drawing_batches(
+    world: World, store: FrameStore, device: torch.device, phase: Phase, seed: int
+) -> Iterator[Batch]:
+    return film_drawing_batches(world, store, phase.batch, device, seed)
 
 
 def _drawing_batches(
