@@ -22,7 +22,7 @@ from worldsim.recipes import load_recipe
 
 COMMANDS = [
     "play", "record", "train", "eval", "bench", "worlds", "generate", "extend", "loop", "blend", "remix", "recut",
-    "storyboard", "replay",
+    "storyboard", "describe", "replay",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -246,8 +246,8 @@ def storyboard(
     [{"at": 0, "text": "a meadow by day"}, {"at": 4, "image": "tower.png"}, {"at": 6, "text": "at night", "cut": true}]
 
     Args:
-        board: JSON file, a list of cards: `at` in seconds, `text`, `image` (a file, seen at that time), `cut` (whether
-            the camera jumps there).
+        board: JSON file, a list of cards: `at` in seconds, `text`, `image` (a file, seen at that time; with `use` as
+            "text" put into words instead, with "both" both), `cut` (whether the camera jumps there).
         seconds: How long the film is.
         size: Height and width of a frame in pixels, multiples of 16.
     """
@@ -256,6 +256,22 @@ def storyboard(
     paths = making.paths()
     cards = _cards(board)
     _save(studio.storyboard(making.load(), cards, seconds=seconds, size=size, **making.options), paths)
+
+
+def describe(picture: Path, /, *, world: str = "blocks_film", device: Device = "auto") -> None:
+    """Put a picture of the block world into words.
+
+    Example: `worldsim describe tower.png`
+
+    Args:
+        picture: The picture.
+        world: Name or path of a World that makes films.
+        device: "auto" takes a CUDA device if there is one.
+    """
+    from worldsim import studio
+    from worldsim.world import load
+
+    print(studio.describe(load(world, device=device), picture))
 
 
 def replay(made: Path, /, *, out: Path = Path("again.mp4")) -> None:
@@ -273,7 +289,7 @@ def replay(made: Path, /, *, out: Path = Path("again.mp4")) -> None:
     _save([studio.replay(made, progress=True)], paths)
 
 
-COMMANDS = (generate, extend, loop, blend, remix, recut, storyboard, replay)
+COMMANDS = (generate, extend, loop, blend, remix, recut, storyboard, describe, replay)
 
 
 def _load(path: Path) -> Clip:
@@ -291,13 +307,15 @@ def _cards(path: Path) -> list[Any]:
         cards = [Card(**card) for card in said]
         if not all(isinstance(card.at, int | float) and isinstance(card.text, str | None) for card in cards):
             raise TypeError("at is a number, text a string")
+        if not all(card.use in ("image", "text", "both") for card in cards):
+            raise ValueError("use is image, text or both")
     except (TypeError, ValueError) as error:
         raise ValueError(
             f'{path} is no storyboard ({error}): write a list such as [{{"at": 0, "text": "a meadow"}}, '
             '{"at": 2, "image": "tower.png", "cut": true}]'
         ) from None
     beside = path.parent
-    return [Card(card.at, card.text, card.image and beside / str(card.image), card.cut) for card in cards]
+    return [replace(card, image=card.image and beside / str(card.image)) for card in cards]
 
 
 def _say_unknown(world: World, prompt: str | None) -> None:

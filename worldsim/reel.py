@@ -114,8 +114,8 @@ def make(
     guided = scale != 1 and (unwanted or any(texts))
     return sample_film(
         world.dynamics, reel.latents.expand(len(seeds), *reel.latents.shape).to(device), reel.caps.to(device),
-        torch.stack(noise).to(device), _encoded(world, texts), shares.to(device), window=world.spec.context_length,
-        steps=steps, guidance_scale=scale if guided else 1, unwanted=_encoded(world, [unwanted]) if guided else None,
+        torch.stack(noise).to(device), encoded(world, texts), shares.to(device), window=world.spec.context_length,
+        steps=steps, guidance_scale=scale if guided else 1, unwanted=encoded(world, [unwanted]) if guided else None,
         cuts=reel.cuts, on_step=on_step,
     )  # fmt: skip
 
@@ -134,7 +134,8 @@ def repainted(world: World, frame: Tensor, prompt: str, seed: int, strength: flo
     return torch.from_numpy(drawn(world, make(world, reel, [seed]), {})[0, 0]).to(frame.device)
 
 
-def _encoded(world: World, texts: Sequence[str | None]) -> Text:
+def encoded(world: World, texts: Sequence[str | None]) -> Text:
+    """Prompts, as the World's dynamics takes them."""
     return world.dynamics.encode_text(encode_words(list(texts), world.device))
 
 

@@ -87,6 +87,25 @@ def _predict(model: Dynamics, noisy: Tensor, level: Tensor, text: Text) -> Tenso
     return model(noisy, level, torch.zeros_like(level), none, without, text, None, None).latents.float()
 
 
+@torch.no_grad()
+def denoising_error(
+    model: Dynamics, latents: Tensor, gaussian: Tensor, level: Tensor, texts: Text, at_once: int = 64
+) -> Tensor:
+    """How far from a clip each of K texts leads, on average over noise: float32 (K,).
+
+    latents (1, time, h, w, C); gaussian (draws, time, h, w, C) and level (draws, 1): the noise, the same for all texts.
+    """
+    noisy = mix(latents.expand_as(gaussian), gaussian, level.to(latents.device).expand(-1, latents.shape[1]))
+    pairs = [(text, draw) for text in range(len(texts.mask)) for draw in range(len(gaussian))]
+    found = []
+    for first in range(0, len(pairs), at_once):
+        number, draw = torch.tensor(pairs[first : first + at_once], device=latents.device).T
+        there = level.to(latents.device).expand(-1, latents.shape[1])[draw]
+        said = _predict(model, noisy[draw], there, _pick(texts, number))
+        found.append((said - latents).square().mean((1, 2, 3, 4)))
+    return torch.cat(found).view(len(texts.mask), -1).mean(1)
+
+
 def windows(frames: int, length: int, cuts: Sequence[int] = ()) -> list[list[int]]:
     """The windows in which so many frames are made: lists of `length` frame numbers, or fewer between two cuts.
 

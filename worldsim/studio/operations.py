@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from worldsim.clip import Clip, fitted
 from worldsim.reel import Reel, beginning_of, blank, drawn, end_of, joined, latents_for, make, taken
 from worldsim.spec import check_size
+from worldsim.studio.describing import describe
 from worldsim.studio.options import Options, check_rate, frames_in, repeatable, seeds_of
 from worldsim.studio.provenance import Operation, clips_of
 from worldsim.studio.streams import extend_stream, generate_stream
@@ -222,13 +223,16 @@ def recut(
 class Card:
     """What a storyboard says of a moment: from `at` seconds on the film is of `text`; at that time it shows `image`.
 
-    Without a text, that of the card before stays. cut: the camera jumps here.
+    Without a text, that of the card before stays. use: whether the image is shown, or put into words, of which the film
+    then is (by `describe`, which one can also ask first, to change what it says), or both; words that are given count
+    more. cut: the camera jumps here.
     """
 
     at: float
     text: str | None = None
     image: Picture | None = None
     cut: bool = False
+    use: Literal["image", "text", "both"] = "image"
 
 
 def storyboard(
@@ -258,10 +262,13 @@ def storyboard(
     shares = torch.zeros(1 + len(cards), len(reel.caps))
     shares[0] = 1
     for number, card in zip(numbers, cards, strict=True):
-        texts.append(texts[-1] if card.text is None else card.text)
+        text = card.text
+        if text is None and card.image is not None and card.use != "image":
+            text = describe(world, card.image)
+        texts.append(texts[-1] if text is None else text)
         shares[:, number:] = 0
         shares[len(texts) - 1, number:] = 1
-        if card.image is not None:
+        if card.image is not None and card.use != "text":
             still = taken(world, np.repeat(fitted(card.image, size)[None], stride, 0))
             reel.latents[number], reel.caps[number] = still.latents[0], 0
             reel.given[number] = still.given[0]
