@@ -6,7 +6,6 @@ again goes on where the last one was stopped, however it was stopped. Needs neit
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -34,7 +33,6 @@ from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
 from worldsim.files import clear_leftovers, free_space_or_error, replacing, write_atomically
 from worldsim.machine import compiler_lacks, pick_device
-from worldsim.model.discriminator import Discriminator
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, dynamics_loss
 from worldsim.model.rewards import reward_values
@@ -42,9 +40,9 @@ from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer
 from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.spec import WorldSpec, check_size
-from worldsim.training.drawing import drawing_batches, make_frames
-from worldsim.training.film import film_drawing_batches, film_mix, train_film_dynamics
-from worldsim.training.loop import Loss, Phase, Training, trained_rival
+from worldsim.training.decoder import new_discriminator, train_decoder
+from worldsim.training.film import film_mix, train_film_dynamics
+from worldsim.training.loop import Loss, Phase, Training
 from worldsim.training.own_clips import going_on
 from worldsim.world import Starts, World, load
 
@@ -112,7 +110,7 @@ def train(
             recipe, recipe.film, store, latents, tokenizer, out, target, train_part, begin
         )
         if recipe.decoder_phases:
-            _train_decoder(recipe, store, world, step, out, target, train_part, show)
+            train_decoder(recipe, store, world, step, out, target, train_part, show)
         print(f"The World is in {world}", file=sys.stderr)
         return world
     held = _held_out(recipe, store, out)
@@ -120,7 +118,7 @@ def train(
     overlay = _overlay(recipe, store, out, base)
     world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, overlay, out, target, train_part, base)
     if recipe.decoder_phases:
-        _train_decoder(recipe, store, world, step, out, target, train_part, show)
+        train_decoder(recipe, store, world, step, out, target, train_part, show)
     print(f"The World is in {world}", file=sys.stderr)
     return world
 
@@ -193,7 +191,7 @@ def _train_tokenizer(
     else:
         tokenizer.fit(next(frame_batches(store, 1024, device, recipe.seed, tokenizer.config.stride))["frames"])
         save_tensors(fitted, tokenizer.state_dict())
-    discriminator = _discriminator(recipe.tokenizer_phases, device)
+    discriminator = new_discriminator(recipe.tokenizer_phases, device)
 
     def loss(phase: Phase) -> Loss:
         config = ReconstructionConfig(**phase.settings)
@@ -366,55 +364,3 @@ def _reward_values(store: FrameStore, base: World | None) -> list[float]:
     found = reward_values(store.rewards[rows_of(store)])
     learned = found if base is None else base.dynamics.config.reward_values
     return learned if learned[0] <= found[0] and found[-1] <= learned[-1] else found
-
-
-def _train_decoder(
-    recipe: Recipe, store: FrameStore, path: Path, step: int, out: Path, device: torch.device, train_part: TrainPart,
-    show: bool,
-) -> None:  # fmt: skip
-    """Train the tokenizer's decoder further, beside recorded frames on those that the World makes, and save it there.
-
-    The encoder stays, and so all that was encoded, and the dynamics. step: the dynamics'; trained on, it makes others.
-    """
-    discriminator = _discriminator(recipe.decoder_phases, device)
-    if discriminator is not None and (learned := trained_rival(out / "tokenizer.safetensors")):
-        discriminator.load_state_dict(learned)
-    for number, phase in enumerate(recipe.decoder_phases, 1):
-        # Each phase on what the World makes with the decoder of the phase before: what is drawn is what goes on.
-        world = copy.deepcopy(load(path, device=str(device), dtype="float32"))  # what `load` gave is shared
-        name = f"decoder-{step}-{number}"
-        made = out / f"{name}-made.safetensors"
-        tokenizer = world.tokenizer.requires_grad_(True)
-        maker = load(path, device=str(device))
-        train_part(tokenizer, name=name, rival=discriminator).run(
-            [phase],
-            loss=partial(_drawing_loss, tokenizer, discriminator),
-            batches=partial(_film_drawing_batches, maker, store, device)
-            if recipe.film is not None
-            else partial(_drawing_batches, maker, store, made, device, show),
-        )
-        made.unlink(missing_ok=True)
-        world.save(path)
-
-
-def _discriminator(phases: list[Phase], device: torch.device) -> Discriminator | None:
-    """A new one if some phase needs one."""
-    adversarial = any(ReconstructionConfig(**phase.settings).adversarial for phase in phases)
-    return Discriminator().to(device) if adversarial else None
-
-
-def _drawing_loss(tokenizer: Tokenizer, discriminator: Discriminator | None, phase: Phase) -> Loss:
-    config = ReconstructionConfig(**phase.settings)
-    return lambda batch: tokenizer.loss(config=config, discriminator=discriminator, **batch)
-
-
-def _film_drawing_batches(
-    world: World, store: FrameStore, device: torch.device, phase: Phase, seed: int
-) -> Iterator[Batch]:
-    return film_drawing_batches(world, store, phase.batch, device, seed)
-
-
-def _drawing_batches(
-    world: World, store: FrameStore, made: Path, device: torch.device, show: bool, phase: Phase, seed: int
-) -> Iterator[Batch]:
-    return drawing_batches(store, make_frames(world, store, made, seed=seed, show=show), phase.batch, device, seed)
