@@ -77,6 +77,7 @@ def generate(
     seconds: float = 4.0,
     image_only: bool = False,
     size: tuple[int, int] | None = None,
+    aspect: str | None = None,
     prompts: Path | None = None,
     expand: bool = False,
     making: Flat = Making(),
@@ -92,6 +93,7 @@ def generate(
         seconds: How long.
         image_only: Make a picture instead of a clip, clip.png unless --out says otherwise.
         size: Height and width of a frame in pixels, multiples of 16.
+        aspect: Instead of the size: width to height, as in 16:9, with about as many pixels as the World's own.
         prompts: File of prompts, one a line; makes the clips of each.
         expand: Say what the prompt leaves open, by the seed; the full prompt is shown.
     """
@@ -103,6 +105,10 @@ def generate(
     paths = _pictures(making, len(texts)) if image_only else making.paths(len(texts) * making.variations)
     world = making.load()
     frames = 1 if image_only else None
+    if aspect is not None:
+        if size is not None:
+            raise ValueError("give a size or an aspect")
+        size = _of_aspect(aspect, world.size)
     for number, text in enumerate(texts):
         if text is not None and expand:
             text = studio.expand(world, text, seed=making.seed)
@@ -316,6 +322,16 @@ def _cards(path: Path) -> list[Any]:
         ) from None
     beside = path.parent
     return [replace(card, image=card.image and beside / str(card.image)) for card in cards]
+
+
+def _of_aspect(aspect: str, like: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) in multiples of 16 of an aspect such as 16:9, and about the area of another size."""
+    try:
+        width, height = (float(part) for part in aspect.split(":"))
+        high = (like[0] * like[1] * height / width) ** 0.5
+        return max(1, round(high / 16)) * 16, max(1, round(high * width / height / 16)) * 16
+    except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+        raise ValueError(f"an aspect is width:height, as in 16:9, and not {aspect!r}") from None
 
 
 def _say_unknown(world: World, prompt: str | None) -> None:

@@ -248,6 +248,8 @@ def test_the_commands(film_world_dir: Path, tmp_path: Path) -> None:
     assert (len(day), len(night)) == (20, 20)
     picture = run("generate", "snow", "--image-only", "--size", "48", "64", out="picture.png")
     assert picture.frames.shape == (1, 48, 64, 3)
+    tall = run("generate", "snow", "--seconds", "0.2", "--aspect", "9:16", out="tall.webp")
+    assert tall.size == (48, 32)
     first = str(tmp_path / "day.webp")
     assert len(run("extend", first, "--before", "0.2", "--after", "0.3", out="longer.webp")) == 30
     assert len(run("loop", first, "--seconds", "0.5", out="round.gif")) == 30
@@ -269,3 +271,16 @@ def test_a_storyboard_that_is_none_is_named(board: str, tmp_path: Path, capsys: 
     path.write_text(board)
     assert main(["storyboard", str(path), "--seconds", "1", "--out", str(tmp_path / "x.webp")]) == 2
     assert "board.json is no storyboard" in capsys.readouterr().err
+
+
+def test_aspects(film_world_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from worldsim.cli_studio import _of_aspect
+
+    assert _of_aspect("16:9", (80, 128)) == (80, 128)
+    assert _of_aspect("1:1", (80, 128)) == (96, 96)
+    assert _of_aspect("1:100", (80, 128)) == (1008, 16)
+    common = ["generate", "--world", str(film_world_dir), "--out", str(tmp_path / "x.webp"), "--aspect"]
+    for wrong in ("16", "a:b", "0:1", "-1:1", "nan:1"):
+        assert main([*common, wrong]) == 2
+        assert "an aspect is width:height" in capsys.readouterr().err
+    assert main([*common, "1:1", "--size", "32", "32"]) == 2
