@@ -14,7 +14,7 @@ from torch import Tensor
 
 from worldsim.model import PATCH
 from worldsim.model.dynamics import Text
-from worldsim.model.filming import sample_film
+from worldsim.model.filming import remembered_noise, sample_film
 from worldsim.model.text import encode_words
 from worldsim.spec import check_size
 from worldsim.world import World
@@ -107,14 +107,18 @@ def make(
     if steps < 1:
         raise ValueError(f"num_inference_steps must be at least 1, got {steps}")
     device = world.device
-    noise = [torch.randn(reel.latents.shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    shape = reel.latents.shape
+    noise = torch.stack(
+        [torch.randn(shape, generator=torch.Generator().manual_seed(int(seed) % (1 << 63))) for seed in seeds]
+    )
+    noise = remembered_noise(noise, world.spec.noise_memory, reel.cuts)
     texts, shares = reel.texts, reel.shares
     if shares is None or len(set(texts)) == 1:
         texts, shares = texts[:1], torch.ones(1, len(reel.caps))
     guided = scale != 1 and (unwanted or any(texts))
     return sample_film(
         world.dynamics, reel.latents.expand(len(seeds), *reel.latents.shape).to(device), reel.caps.to(device),
-        torch.stack(noise).to(device), encoded(world, texts), shares.to(device), window=world.spec.context_length,
+        noise.to(device), encoded(world, texts), shares.to(device), window=world.spec.context_length,
         steps=steps, guidance_scale=scale if guided else 1, unwanted=encoded(world, [unwanted]) if guided else None,
         cuts=reel.cuts, on_step=on_step,
     )  # fmt: skip

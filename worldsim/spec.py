@@ -132,6 +132,12 @@ class WorldSpec(BaseModel):
         description="frames that the World remembers while it is stepped; of a film, latents that are made together",
     )
     film: bool = Field(default=False, description="makes films, all frames at once, and cannot be stepped")
+    noise_memory: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="of films: correlation of the noise of one latent with that of the one before",
+    )
     painter: str | None = Field(
         default=None, description="name or path of the World of films that makes first frames from text; else itself"
     )

@@ -34,6 +34,9 @@ class FilmConfig(BaseModel):
     )
     level_deviation: float = Field(default=1.0, gt=0, description="of that normal")
     least_level: float = Field(default=0.2, gt=0, le=1, description="where errors stop to count more, see `film_loss`")
+    noise_memory: float = Field(
+        default=0.9, ge=0, lt=1, description="correlation of the noise of a frame with that of the one before"
+    )
     given_noise: float = Field(default=0.05, ge=0, lt=1, description="the most noise on frames that are given")
     drop_text: float = Field(default=0.12, ge=0, le=1, description="share of clips without their text, for guidance")
 
@@ -60,6 +63,21 @@ def film_levels(batch: int, time: int, config: FilmConfig, device: torch.device)
     return torch.where(given, config.given_noise * torch.rand(batch, time, device=device), level), given
 
 
+@torch.compiler.disable  # a compiler would draw each number anew for every frame that it is part of
+def remembered_noise(gaussian: Tensor, memory: float, cuts: Sequence[int] = ()) -> Tensor:
+    """Independent noise (films, time, h, w, C), correlated from each frame to the next by `memory` in [0, 1).
+
+    As in PYoCo (arXiv 2305.10474): what noise decides is then about the same in neighbouring frames, as in a film,
+    and only how it moves is left to be learned. Each frame's is still standard normal; before cuts it begins anew.
+    """
+    time = gaussian.shape[1]
+    mixing = torch.eye(time)
+    for frame in range(1, time):
+        if frame not in cuts:
+            mixing[frame] = memory * mixing[frame - 1] + (1 - memory**2) ** 0.5 * mixing[frame]
+    return torch.einsum("t s, b s h w c -> b t h w c", mixing.to(gaussian), gaussian)
+
+
 def film_loss(model: Dynamics, config: FilmConfig, latents: Tensor, text: Tensor) -> dict[str, Tensor]:
     """The training loss of clips: latents (batch, time, h, w, C), text: as
     `worldsim.model.text` encodes it, (batch, length).
@@ -71,7 +89,7 @@ def film_loss(model: Dynamics, config: FilmConfig, latents: Tensor, text: Tensor
     batch, time = latents.shape[:2]
     level, given = film_levels(batch, time, config, latents.device)
     told = torch.rand(batch, 1, device=text.device) >= config.drop_text
-    noisy = mix(latents, torch.randn_like(latents), level)
+    noisy = mix(latents, remembered_noise(torch.randn_like(latents), config.noise_memory), level)
     said = _predict(model, noisy, level, model.encode_text(torch.where(told, text, 0)))
     error = (said - latents).square().mean((2, 3, 4))
     count = (~given).sum()

@@ -19,7 +19,7 @@ TEXT_LENGTH = 224  # bytes; longer text is cut (at a whole character)
 WORDS = 96  # words and pairs of a text that are read; the others are not
 _BUCKETS = 4096
 _PAD = 0
-_PIECES = re.compile(r"[\u4e00-\u9fff]|[^\W_]+")  # a Chinese character is a word
+_PIECES = re.compile(r"[\u4e00-\u9fff]|[^\W_\u4e00-\u9fff]+")  # a Chinese character is a word
 
 
 def encode_bytes(texts: list[str | None], device: torch.device | str = "cpu") -> Tensor:

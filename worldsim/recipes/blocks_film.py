@@ -14,7 +14,17 @@ RECIPE = Recipe(
     frames=256_000,
     episode_frames=64,  # many places, each for three seconds
     tokenizer=TokenizerConfig(stride=4),
-    tokenizer_phases=[Phase(minutes=15, batch=16, rate=1e-3, rate_end=1e-5)],
+    tokenizer_phases=[
+        Phase(minutes=15, batch=16, rate=1e-3, rate_end=1e-5),
+        # The decoder learns to draw edges, also from latents that are a little wrong.
+        Phase(
+            minutes=12,
+            batch=4,
+            rate=4e-4,
+            rate_end=1e-5,
+            settings={"blur": 2.0, "latent_noise": 0.2, "adversarial": 2e-3},
+        ),
+    ],
     dynamics=DynamicsSizes(channels=192, heads=3, layers=6, time_every=2, condition_channels=192),
     film=FilmConfig(),
     # What a place looks like is learned from single frames, of which many more are seen in the time.
@@ -22,8 +32,6 @@ RECIPE = Recipe(
         Phase(minutes=35, batch=48, time=1, rate=2e-3, rate_end=1e-3),
         Phase(minutes=62, batch=8, time=16, rate=1e-3, rate_end=1e-5),
     ],
-    # Then the decoder learns to draw what is made, where tokens do not quite fit together.
-    decoder_phases=[Phase(minutes=12, batch=8, rate=4e-4, rate_end=1e-5, settings={"adversarial": 5e-3})],
     average=0.998,
     steps=24,
     guidance_scale=2.0,

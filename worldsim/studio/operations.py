@@ -5,6 +5,7 @@ All but `generate` and `extend` want a World that makes films, such as blocks_fi
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,14 +64,16 @@ def generate(
         raise ValueError(f"the World {world.spec.name} makes films and takes no actions: try the World blocks")
     stride = world.tokenizer.config.stride
     if image is None:
-        made = _film(world, blank(world, latents_for(world, count), size, prompt), options)[:, :count]
+        made, whole = _film(world, blank(world, latents_for(world, count), size, prompt), options)
+        made = made[:, :count]
     else:
         # The picture is given as so many stills, of which one is shown.
         stills = np.repeat(fitted(image, check_size(size))[None], stride, 0)
         reel = joined(taken(world, stills, prompt), blank(world, latents_for(world, count - 1), size))
-        made = _film(world, reel, options)[:, stride - 1 : stride - 1 + count]
+        made, whole = _film(world, reel, options)
+        made = made[:, stride - 1 : stride - 1 + count]
     arguments = {"prompt": prompt, "image": image, "size": size, "frames": count}
-    return _clips(world, "generate", made, prompt, arguments, options)
+    return _clips(world, "generate", made, whole, prompt, arguments, options)
 
 
 def extend(
@@ -101,21 +104,9 @@ def extend(
             raise ValueError(f"the World {world.spec.name} goes on as it began: a new prompt is for films")
         return extend_stream(world, clip, frames_in(after, world), actions, options)
     _check(world, clip)
-    said = clip.prompt if prompt is None else prompt
-    made = np.repeat(clip.frames[None], len(seeds_of(options)), 0)
-    if after:
-        count = frames_in(after, world)
-        kept = end_of(world, clip.frames)
-        reel = joined(taken(world, kept, said), blank(world, latents_for(world, count), clip.size))
-        made = np.concatenate([made, _film(world, reel, options)[:, len(kept) : len(kept) + count]], 1)
-    if before:
-        count = frames_in(before, world)
-        kept = beginning_of(world, clip.frames)
-        reel = joined(blank(world, latents_for(world, count), clip.size, said), taken(world, kept))
-        new = _film(world, reel, options)[:, : -len(kept)]
-        made = np.concatenate([new[:, -count:], made], 1)
+    made, whole = _extended(world, clip, before, after, prompt, options)
     arguments = {"clip": clip, "after": after, "before": before, "prompt": prompt}
-    return _clips(world, "extend", made, said, arguments, options)
+    return _clips(world, "extend", made, whole, _said(prompt, clip), arguments, options)
 
 
 def loop(
@@ -123,10 +114,10 @@ def loop(
 ) -> list[Clip]:
     """The Clip and `seconds` more that lead from its end back to its beginning: played again and again, it goes on."""
     _check(world, clip)
-    between = _between(world, clip, clip, frames_in(seconds, world), prompt, options)
+    between, whole = _between(world, clip, clip, frames_in(seconds, world), prompt, options)
     made = np.concatenate([np.repeat(clip.frames[None], len(between), 0), between], 1)
     arguments = {"clip": clip, "seconds": seconds, "prompt": prompt}
-    return _clips(world, "loop", made, prompt or clip.prompt, arguments, options)
+    return _clips(world, "loop", made, whole, _said(prompt, clip), arguments, options)
 
 
 def connect(
@@ -143,11 +134,11 @@ def connect(
     prompt: of what is between; unless given, the prompts of the two, the one fading into the other.
     """
     _check(world, clip, other)
-    between = _between(world, clip, other, frames_in(seconds, world), prompt, options)
+    between, whole = _between(world, clip, other, frames_in(seconds, world), prompt, options)
     first, last = (np.repeat(part.frames[None], len(between), 0) for part in (clip, other))
     made = np.concatenate([first, between, last], 1)
     arguments = {"clip": clip, "other": other, "seconds": seconds, "prompt": prompt}
-    return _clips(world, "connect", made, prompt, arguments, options)
+    return _clips(world, "connect", made, whole, _said(prompt, clip, other), arguments, options)
 
 
 def blend(
@@ -175,14 +166,14 @@ def blend(
     weight = share[:, None, None, None]
     reel = Reel(
         torch.lerp(one.latents, two.latents, weight),
-        strength * torch.sin(torch.pi * share).clamp_min(0).where((share > 0) & (share < 1), 0),
-        [prompt or clip.prompt, prompt or other.prompt],
+        strength * torch.sin(torch.pi * share).where((share > 0) & (share < 1), 0),
+        [_said(prompt, clip), _said(prompt, other)],
         torch.stack([1 - share, share]),
     )
     reel.given = {n: (one if share[n] == 0 else two).given[n] for n in range(count) if share[n] in (0, 1)}
-    made = _film(world, reel, options)
+    made, whole = _film(world, reel, options)
     arguments = {"clip": clip, "other": other, "strength": strength, "prompt": prompt}
-    return _clips(world, "blend", made, prompt, arguments, options)
+    return _clips(world, "blend", made, whole, _said(prompt, clip, other), arguments, options)
 
 
 def remix(world: World, clip: Clip, prompt: str, *, strength: float = 0.6, **options: Unpack[Options]) -> list[Clip]:
@@ -196,8 +187,9 @@ def remix(world: World, clip: Clip, prompt: str, *, strength: float = 0.6, **opt
     rest = -len(clip) % stride
     reel = taken(world, np.concatenate([clip.frames, np.repeat(clip.frames[-1:], rest, 0)]), prompt)
     reel.caps, reel.given = torch.full_like(reel.caps, strength), {}
-    made = _film(world, reel, options)[:, : len(clip)]
-    return _clips(world, "remix", made, prompt, {"clip": clip, "prompt": prompt, "strength": strength}, options)
+    made, whole = _film(world, reel, options)
+    made = made[:, : len(clip)]
+    return _clips(world, "remix", made, whole, prompt, {"clip": clip, "prompt": prompt, "strength": strength}, options)
 
 
 def recut(
@@ -208,24 +200,25 @@ def recut(
     What stays is the same bit for bit. ValueError if it is empty or lies outside the Clip.
     """
     _check(world, clip)
-    first, last = (round(second * clip.fps) for second in keep)
-    if not 0 <= first < last <= len(clip):
+    if not 0 <= keep[0] < keep[1] <= len(clip) / clip.fps or round(keep[0] * clip.fps) == round(keep[1] * clip.fps):
         raise ValueError(f"keep must lie within the clip's {len(clip) / clip.fps:g} s, and not be empty, got {keep}")
-    kept = Clip(clip.frames[first:last], fps=clip.fps, prompt=clip.prompt)
+    first, last = (round(second * clip.fps) for second in keep)
     before, after = first / clip.fps, (len(clip) - last) / clip.fps
     if not before and not after:
         raise ValueError("all of the clip is to be kept: nothing is left to be made")
-    made = np.stack([part.frames for part in extend(world, kept, before=before, after=after, prompt=prompt, **options)])
-    return _clips(world, "recut", made, prompt, {"clip": clip, "keep": keep, "prompt": prompt}, options)
+    kept = Clip(clip.frames[first:last], fps=clip.fps, prompt=clip.prompt)
+    made, whole = _extended(world, kept, before, after, prompt, options)
+    arguments = {"clip": clip, "keep": keep, "prompt": prompt}
+    return _clips(world, "recut", made, whole, _said(prompt, clip), arguments, options)
 
 
 @dataclass(frozen=True)
 class Card:
     """What a storyboard says of a moment: from `at` seconds on the film is of `text`; at that time it shows `image`.
 
-    Without a text, that of the card before stays. use: whether the image is shown, or put into words, of which the film
-    then is (by `describe`, which one can also ask first, to change what it says), or both; words that are given count
-    more. cut: the camera jumps here.
+    Without a text, that of the card before stays. use: whether the image is shown, or put into words of which the film
+    then is (by `describe`, which one can also ask first, to change what it says), or both. Words that are given replace
+    those of the image. cut: the camera jumps here. ValueError for what these cannot be.
     """
 
     at: float
@@ -233,6 +226,14 @@ class Card:
     image: Picture | None = None
     cut: bool = False
     use: Literal["image", "text", "both"] = "image"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.at, int | float) or not 0 <= self.at < math.inf:
+            raise ValueError(f"a card's time is a number of seconds from 0 on, not {self.at!r}")
+        if self.text is not None and not isinstance(self.text, str):
+            raise ValueError(f"a card's text is a string, not {self.text!r}")
+        if self.use not in ("image", "text", "both"):
+            raise ValueError(f"a card's use is image, text or both, not {self.use!r}")
 
 
 def storyboard(
@@ -274,26 +275,56 @@ def storyboard(
             reel.given[number] = still.given[0]
     reel.texts, reel.shares = texts, shares
     reel.cuts = [number for number, card in zip(numbers, cards, strict=True) if card.cut and number]
-    made = _film(world, reel, options)[:, :count]
+    made, whole = _film(world, reel, options)
     arguments = {"cards": [vars(card) for card in cards], "seconds": seconds, "size": size}
-    return _clips(world, "storyboard", made, None, arguments, options)
+    return _clips(world, "storyboard", made[:, :count], whole, None, arguments, options)
 
 
-def _between(world: World, clip: Clip, other: Clip, count: int, prompt: str | None, options: Options) -> np.ndarray:
-    """So many frames that lead from the end of one Clip to the beginning of the other, (variations, count, H, W, 3)."""
+def _between(
+    world: World, clip: Clip, other: Clip, count: int, prompt: str | None, options: Options
+) -> tuple[np.ndarray, bool]:
+    """So many frames that lead from one Clip's end to the beginning of the other, and whether they are finished."""
     first, last = end_of(world, clip.frames), beginning_of(world, other.frames)
     new = latents_for(world, count)
     reel = joined(taken(world, first), blank(world, new, clip.size), taken(world, last))
     before, after = (len(part) // world.tokenizer.config.stride for part in (first, last))
     share = torch.cat([torch.zeros(before), torch.arange(1, new + 1) / (new + 1), torch.ones(after)])
-    reel.texts, reel.shares = [prompt or clip.prompt, prompt or other.prompt], torch.stack([1 - share, share])
-    return _film(world, reel, options)[:, len(first) : len(first) + count]
+    reel.texts, reel.shares = [_said(prompt, clip), _said(prompt, other)], torch.stack([1 - share, share])
+    made, whole = _film(world, reel, options)
+    made = made[:, len(first) : -len(last)]
+    # What is too much, for the last latent is whole, is left out here and there: at an end it would be a jump.
+    return made[:, np.linspace(0, made.shape[1] - 1, count).round().astype(int)], whole
 
 
-def _film(world: World, reel: Reel, options: Options) -> np.ndarray:
-    """The frames of a reel, uint8 (variations, T * stride, H, W, 3)."""
+def _extended(
+    world: World, clip: Clip, before: float, after: float, prompt: str | None, options: Options
+) -> tuple[np.ndarray, bool]:
+    """The Clip with so many seconds more at either side, (variations, T, H, W, 3), and whether they are finished."""
+    made, whole, said = np.repeat(clip.frames[None], len(seeds_of(options)), 0), True, _said(prompt, clip)
+    if after:
+        count, kept = frames_in(after, world), end_of(world, clip.frames)
+        reel = joined(taken(world, kept, said), blank(world, latents_for(world, count), clip.size))
+        new, whole = _film(world, reel, options)
+        made = np.concatenate([made, new[:, len(kept) : len(kept) + count]], 1)
+    if before and whole:
+        count, kept = frames_in(before, world), beginning_of(world, clip.frames)
+        reel = joined(blank(world, latents_for(world, count), clip.size, said), taken(world, kept))
+        new, whole = _film(world, reel, options)
+        made = np.concatenate([new[:, : -len(kept)][:, -count:], made], 1)
+    return made, whole
+
+
+def _said(prompt: str | None, *clips: Clip) -> str | None:
+    """The prompt that is given, or what the Clips say of themselves, if they say the same."""
+    own = {clip.prompt for clip in clips}
+    return prompt if prompt is not None else own.pop() if len(own) == 1 else None
+
+
+def _film(world: World, reel: Reel, options: Options) -> tuple[np.ndarray, bool]:
+    """The frames of a reel, uint8 (variations, T * stride, H, W, 3), and whether they were made to the end."""
     steps, tick = options.get("num_inference_steps"), options.get("callback_on_step_end")
     newest: Tensor | None = None
+    whole = True
     total = world.spec.steps if steps is None else steps
     with tqdm(total=total, desc="steps", disable=not options.get("progress", False)) as bar:
 
@@ -312,8 +343,9 @@ def _film(world: World, reel: Reel, options: Options) -> np.ndarray:
         except KeyboardInterrupt:
             if newest is None:  # nothing has come of it
                 raise
+            whole = False
             print("\nstopped: the film is kept as far as it has come out of the noise", file=sys.stderr)
-    return drawn(world, newest, reel.given)
+    return drawn(world, newest, reel.given), whole
 
 
 def _check(world: World, *clips: Clip) -> None:
@@ -339,8 +371,11 @@ def _clips(
     world: World,
     operation: Operation,
     made: np.ndarray,
+    whole: bool,
     prompt: str | None,
     arguments: dict[str, Any],
     options: Options,
 ) -> list[Clip]:
-    return clips_of(world, operation, made, None, seeds_of(options), prompt, arguments | repeatable(options))
+    """The Clips of an operation; what was stopped on its way has no provenance, for it would become another film."""
+    again = arguments | repeatable(options) if whole else None
+    return clips_of(world, operation, made, None, seeds_of(options), prompt, again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypedDict
 
@@ -45,11 +46,16 @@ def frames_in(seconds: float, world: World) -> int:
 
 
 def seeds_of(options: Options) -> list[int]:
-    """The seed of each variation; ValueError if there is none."""
-    variations, seed = options.get("variations", 1), options.get("seed", 0)
+    """The seed of each variation. TypeError for an option that there is not, ValueError for one that cannot be."""
+    if unknown := sorted(options.keys() - Options.__annotations__.keys()):
+        known = ", ".join(Options.__annotations__)
+        raise TypeError(f"the studio has no option {', '.join(unknown)}; there are {known}")
+    variations, scale = int(options.get("variations", 1)), options.get("guidance_scale")
     if variations < 1:
         raise ValueError(f"variations must be at least 1, got {variations}")
-    return [seed + number for number in range(variations)]
+    if scale is not None and not 0 < scale < math.inf:
+        raise ValueError(f"guidance_scale must be above 0 and finite, got {scale}")
+    return [int(options.get("seed", 0)) + number for number in range(variations)]
 
 
 def repeatable(options: Options) -> dict[str, Any]:

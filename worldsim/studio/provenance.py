@@ -35,12 +35,12 @@ def clips_of(
     actions: np.ndarray | None,
     seeds: Sequence[int],
     prompt: str | None,
-    arguments: dict[str, Any],
+    arguments: dict[str, Any] | None,
 ) -> list[Clip]:
     """A Clip of each of frames (clips, T, H, W, 3), with actions (clips, T - 1, A) if there are any, and provenance.
 
     arguments: all that makes it again but for the World and the seed. Where one of them lies in no file, as an array or
-    a Clip may, the Clips have no provenance.
+    a Clip may, or if they are None, the Clips have no provenance.
     """
     try:
         again = _plain(arguments)
@@ -71,11 +71,11 @@ class _InNoFileError(Exception):
 def _plain(value: Any, name: str = "") -> Any:
     """An argument as plain JSON values, files by their full paths; _InNoFileError if it lies in none."""
     if isinstance(value, Clip):
-        value, name = value.path, "image"
-        if value is None:
-            raise _InNoFileError
+        return _plain(value.path, "image") if value.path is not None else _plain(value.frames)
     if isinstance(value, np.ndarray):
         raise _InNoFileError
+    if isinstance(value, np.generic):
+        return value.item()
     if name == "image" and value is not None:
         return str(Path(value).resolve())
     if isinstance(value, dict):

@@ -45,6 +45,7 @@ def train_film_dynamics(
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=space_to_json(nothing), steps=recipe.steps,
         context_length=film_window(recipe), film=True, guidance_scale=recipe.guidance_scale,
+        noise_memory=film.noise_memory,
         simulator=store.env_id or None, simulator_kwargs=store.env_kwargs, description=recipe.description,
     )  # fmt: skip
     config = DynamicsConfig(
