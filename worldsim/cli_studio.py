@@ -116,7 +116,8 @@ def generate(
         _say_unknown(world, text)
         clips = studio.generate(world, text, image=image, seconds=seconds, frames=frames, size=size, **making.options)
         _save(clips, paths[number * making.variations :])
-        if not image_only and len(clips[0]) < round(seconds * world.spec.fps):
+        stopped = clips[0].provenance is None  # of a film; a walk is shorter then
+        if stopped or (not image_only and len(clips[0]) < round(seconds * world.spec.fps)):
             return 130  # Ctrl-C is for those that would follow, too
     return 0
 
@@ -350,8 +351,12 @@ def _lines(path: Path) -> list[str]:
 
 
 def _pictures(making: Making, texts: int) -> list[Path]:
-    """Where pictures go: a .png each."""
-    out, count = making.out.with_suffix(".png"), texts * making.variations
+    """Where pictures go, a .png each; ValueError for another kind of file."""
+    out, count = making.out, texts * making.variations
+    if out == Making().out:
+        out = out.with_suffix(".png")
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"a picture is saved as .png, and --out is {out}")
     return [out] if count == 1 else [out.with_name(f"{out.stem}-{n + 1}.png") for n in range(count)]
 
 

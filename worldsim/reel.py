@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from worldsim.model import PATCH
-from worldsim.model.dynamics import Text
 from worldsim.model.filming import remembered_noise, sample_film
-from worldsim.model.text import encode_words
 from worldsim.spec import check_size
 from worldsim.world import World
 
@@ -55,7 +53,7 @@ def taken(world: World, frames: np.ndarray, prompt: str | None = None) -> Reel:
 
 
 def joined(*parts: Reel) -> Reel:
-    """Reels one after the other; those of one text have what the first one's text says."""
+    """Reels of one text each, one after the other; all are then of the first one's."""
     given: dict[int, np.ndarray] = {}
     first = 0
     for part in parts:
@@ -112,15 +110,16 @@ def make(
         [torch.randn(shape, generator=torch.Generator().manual_seed(int(seed) % (1 << 63))) for seed in seeds]
     )
     noise = remembered_noise(noise, world.spec.noise_memory, reel.cuts)
-    texts, shares = reel.texts, reel.shares
-    if shares is None or len(set(texts)) == 1:
-        texts, shares = texts[:1], torch.ones(1, len(reel.caps))
-    guided = scale != 1 and (unwanted or any(texts))
+    texts = list(dict.fromkeys(reel.texts))  # each once, for each is a pass of its own
+    shares = torch.ones(1, len(reel.caps))
+    if reel.shares is not None:
+        shares = torch.zeros(len(texts), len(reel.caps))
+        shares.index_add_(0, torch.tensor([texts.index(text) for text in reel.texts]), reel.shares)
+    away_from = world.dynamics.encode_prompts([unwanted]) if scale != 1 and (unwanted or any(texts)) else None
     return sample_film(
         world.dynamics, reel.latents.expand(len(seeds), *reel.latents.shape).to(device), reel.caps.to(device),
-        noise.to(device), encoded(world, texts), shares.to(device), window=world.spec.context_length,
-        steps=steps, guidance_scale=scale if guided else 1, unwanted=encoded(world, [unwanted]) if guided else None,
-        cuts=reel.cuts, on_step=on_step,
+        noise.to(device), world.dynamics.encode_prompts(texts), shares.to(device), window=world.spec.context_length,
+        steps=steps, guidance_scale=scale, unwanted=away_from, cuts=reel.cuts, on_step=on_step,
     )  # fmt: skip
 
 
@@ -136,11 +135,6 @@ def repainted(world: World, frame: Tensor, prompt: str, seed: int, strength: flo
     reel = taken(world, stills, prompt)
     reel.caps = torch.full_like(reel.caps, strength)
     return torch.from_numpy(drawn(world, make(world, reel, [seed]), {})[0, 0]).to(frame.device)
-
-
-def encoded(world: World, texts: Sequence[str | None]) -> Text:
-    """Prompts, as the World's dynamics takes them."""
-    return world.dynamics.encode_text(encode_words(list(texts), world.device))
 
 
 @torch.no_grad()

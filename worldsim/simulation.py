@@ -18,7 +18,6 @@ from torch import Tensor
 from worldsim.model import PATCH
 from worldsim.model.sampler import Memory, remember_context, sample_first, sample_next
 from worldsim.model.shown import Shown
-from worldsim.model.text import encode_bytes
 from worldsim.reel import first_frame, repainted
 from worldsim.spec import check_size
 from worldsim.world import World, load
@@ -155,7 +154,7 @@ class Simulation:
             latents, flat, frames = self._stored_starts(seeds)
         elif self.world.spec.painter is not None:
             latents, flat, frames = self._painted(texts, seeds)
-        memory.text = self.world.dynamics.encode_text(encode_bytes(texts, self.device))
+        memory.text = self.world.dynamics.encode_prompts(texts)
         if prompt is not None and self.world.spec.painter is None:
             noises = torch.stack([lane_noise(seed, 0, memory.latents.shape[1:]) for seed in seeds])
             sample_first(self.world.dynamics, memory, noises.to(memory.latents), steps=FIRST_FRAME_STEPS)
@@ -203,7 +202,10 @@ class Simulation:
         return latents, starts.actions[picked], frames
 
     def _painter(self) -> World:
-        return load(self.world.spec.painter or "", device=str(self.device), dtype=self.world.dtype)
+        painter = load(self.world.spec.painter or "", device=str(self.device), dtype=self.world.dtype)
+        if not painter.spec.film:
+            raise ValueError(f"the painter {self.world.spec.painter} of {self.world.spec.name} makes no films")
+        return painter
 
     def _painted(self, texts: Sequence[str | None], seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """What the World's painter makes of texts, as start contexts of one frame; overlays are those of others."""
@@ -310,7 +312,7 @@ class Simulation:
         """
         if not 0 < strength <= 1:
             raise ValueError(f"strength says how much is made new: above 0 and at most 1, not {strength}")
-        self._memory.text = self.world.dynamics.encode_text(encode_bytes([prompt] * self.lanes, self.device))
+        self._memory.text = self.world.dynamics.encode_prompts([prompt] * self.lanes)
         if self.world.spec.painter is None:
             return self.frames
         painter, overlay = self._painter(), self.world.overlay

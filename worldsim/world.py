@@ -100,7 +100,10 @@ class World:
                 f"the tokenizer makes {tokenizer.config.latent_channels}"
             )
         if spec.film == config.causal:
-            raise ValueError(f"a World that {'makes films' if spec.film else 'is stepped'} has another dynamics")
+            raise ValueError(
+                f"a World that {'makes films needs an open' if spec.film else 'is stepped needs a causal'} dynamics, "
+                f"and that of {spec.name} is {'causal' if config.causal else 'open'}"
+            )
         if starts.frames.shape != (len(starts), *spec.size, 3) or starts.frames.dtype != torch.uint8:
             raise ValueError(
                 f"the start contexts need a uint8 frame of {spec.size} each, there are {starts.frames.dtype} "

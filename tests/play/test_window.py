@@ -288,8 +288,14 @@ def test_a_line_is_typed_and_said(make_game: Any) -> None:
     game.tick(2)
     assert heard == ["ar"]
     np.testing.assert_array_equal(game.actions, [(0, 0), (0, 0)])  # letters that were typed move nothing
+    type_line(game, "at")
+    game.tap(pygame.K_RETURN)
+    game.key(pygame.K_t, down=False)  # released after Enter: not a new line
+    game.tick()
+    assert heard == ["ar", "at"]
+    assert len(game.actions) == 3
     type_line(game, "no")
     game.tap(pygame.K_ESCAPE)
     game.tick()
-    assert heard == ["ar"]
+    assert heard == ["ar", "at"]
     assert game.window.open

@@ -14,7 +14,6 @@ from worldsim import studio
 from worldsim.cli import main
 from worldsim.envs.blocks.captions import parse_prompt
 from worldsim.model.filming import denoising_error
-from worldsim.reel import encoded
 from worldsim.studio import Card
 from worldsim.world import World
 
@@ -44,14 +43,21 @@ def test_the_text_that_leads_to_the_clip_has_the_least_error(world: World) -> No
         dynamics.embed.weight.zero_()
         dynamics.keep_noisy.weight.zero_()
         dynamics.keep_noisy.bias.zero_()
-    texts = encoded(world, ["snow", "rain", "fog"])
+    texts = dynamics.encode_prompts(["snow", "rain", "fog"])
     level = torch.tensor([[0.5], [0.5]])
     noise = torch.randn(2, 1, 2, 3, 8)
     nothing = torch.zeros(1, 1, 2, 3, 8)
     from worldsim.model.filming import sample_film
 
     rain = sample_film(
-        dynamics, nothing, torch.tensor([0.5]), nothing, encoded(world, ["rain"]), torch.ones(1, 1), window=1, steps=1
+        dynamics,
+        nothing,
+        torch.tensor([0.5]),
+        nothing,
+        dynamics.encode_prompts(["rain"]),
+        torch.ones(1, 1),
+        window=1,
+        steps=1,
     )
     errors = denoising_error(dynamics, rain, noise, level, texts, at_once=4)
     assert errors.argmin() == 1

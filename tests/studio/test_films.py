@@ -167,7 +167,10 @@ def test_each_step_is_announced_and_ctrl_c_keeps_what_there_is(
 
     (made,) = studio.generate(film_world, frames=8, callback_on_step_end=stop)
     assert len(made) == 8
+    assert made.provenance is None, "it would become another film"
     assert "as far as it has come out of the noise" in capsys.readouterr().err
+    (made,) = studio.extend(film_world, clip(8), after=0.2, before=0.2, callback_on_step_end=stop)
+    assert len(made) == 12, "what would have come before is not begun"
 
 
 def test_all_of_it_is_made_again_by_what_stands_beside(film_world: World, tmp_path: Path) -> None:
@@ -214,6 +217,13 @@ def test_what_cannot_be_made_is_said(film_world: World, tiny_world_dir: Path) ->
         ("strength", lambda: studio.remix(film_world, begun, "x", strength=0.0)),
         ("strength", lambda: studio.blend(film_world, begun, begun, strength=1.5)),
         ("need 12 frames", lambda: studio.blend(film_world, clip(11), begun)),
+        ("must lie within", lambda: studio.recut(film_world, begun, keep=(0.2, float("inf")))),
+        ("seconds from 0 on", lambda: Card(float("nan"))),
+        ("image, text or both", lambda: Card(0, use="txt")),  # type: ignore[arg-type]
+        ("text is a string", lambda: Card(0, 3)),  # type: ignore[arg-type]
+        ("guidance_scale must be", lambda: studio.generate(film_world, frames=4, guidance_scale=float("nan"))),
+        ("leads away from", lambda: studio.generate(film_world, frames=4, guidance_scale=1.0, negative_prompt="x")),
+        ("at most 86400 s", lambda: studio.generate(film_world, frames=10**9)),
         ("must lie within", lambda: studio.recut(film_world, begun, keep=(0.5, 2.0))),
         ("nothing is left", lambda: studio.recut(film_world, begun, keep=(0.0, 0.8))),
         ("different times", lambda: studio.storyboard(film_world, [], seconds=1)),
@@ -284,3 +294,33 @@ def test_aspects(film_world_dir: Path, tmp_path: Path, capsys: pytest.CaptureFix
         assert main([*common, wrong]) == 2
         assert "an aspect is width:height" in capsys.readouterr().err
     assert main([*common, "1:1", "--size", "32", "32"]) == 2
+
+
+def test_options_that_there_are_not_are_named(film_world: World) -> None:
+    with pytest.raises(TypeError, match=r"no option guidance, num_inference_step; there are variations, seed"):
+        studio.generate(film_world, frames=4, guidance=9, num_inference_step=50)  # type: ignore[call-arg]
+
+
+def test_numbers_of_numpy_and_large_seeds_are_numbers(film_world: World) -> None:
+    size = (np.int64(32), np.int64(48))
+    (made,) = studio.generate(film_world, frames=np.int64(4), size=size, seed=np.int64(3), guidance_scale=np.float32(2))
+    assert json.dumps(made.provenance)
+    assert studio.generate(film_world, frames=4, seed=2**70)[0].seed == 2**70
+
+
+def test_frames_between_are_spread_and_end_next_to_what_follows(film_world: World) -> None:
+    """Of a last latent that is not whole frames are left out all over: at the end it would be a jump."""
+    begun = clip(16)
+    (whole,) = studio.connect(film_world, begun, begun, seconds=0.4)
+    (fewer,) = studio.connect(film_world, begun, begun, seconds=0.25)
+    np.testing.assert_array_equal(fewer.frames[-17], whole.frames[-17])
+    np.testing.assert_array_equal(fewer.frames[16], whole.frames[16])
+    assert len(fewer) == 37
+
+
+def test_what_is_made_keeps_its_prompt(film_world: World) -> None:
+    one, other = clip(16, prompt="snow"), clip(16, prompt="snow")
+    assert studio.recut(film_world, one, keep=(0.2, 0.6))[0].prompt == "snow"
+    assert studio.connect(film_world, one, other)[0].prompt == "snow"
+    assert studio.blend(film_world, one, clip(16, prompt="rain"))[0].prompt is None
+    assert studio.extend(film_world, one, after=0.2, prompt="")[0].prompt == ""

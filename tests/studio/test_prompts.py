@@ -15,7 +15,9 @@ def world(film_world: World) -> World:
     return World(spec, film_world.tokenizer, film_world.dynamics, film_world.starts)
 
 
-@pytest.mark.parametrize("prompt", ["a desert at night with two pigs", "fog", "雪地，夜晚，有一座石塔", "a dragon", ""])
+@pytest.mark.parametrize(
+    "prompt", ["a desert at night with two pigs", "fog", "snowfall", "雪地，夜晚，有一座石塔", "a dragon", ""]
+)
 def test_what_the_prompt_says_stays_and_the_rest_is_said(world: World, prompt: str) -> None:
     said, _ = parse_prompt(prompt)
     full = [studio.expand(world, prompt, seed=seed) for seed in range(6)]
@@ -43,3 +45,6 @@ def test_unknown_words_are_named(world: World, film_world: World) -> None:
     assert studio.unknown_words(world, "a purple dragon in the snow") == ["purple", "dragon"]
     assert studio.unknown_words(world, "a snowy plain at dusk") == []
     assert studio.unknown_words(film_world, "a dragon") == []
+    assert studio.unknown_words(world, "a meadow from day to night") == [], "it contradicts itself: let the World see"
+    with pytest.raises(ValueError, match="day"):
+        studio.expand(world, "a meadow from day to night")

@@ -128,6 +128,12 @@ def test_a_clip_is_made_again_by_what_is_written_beside_it(world: World, tmp_pat
     assert unknown.provenance is None
 
 
+def test_a_picture_of_a_stepped_world_is_made_again(world: World, tmp_path: Path) -> None:
+    (picture,) = studio.generate(world, frames=1, seed=2)
+    picture.save(tmp_path / "picture.png")
+    assert same(studio.replay(tmp_path / "picture.png.json", world), picture)
+
+
 def test_a_clip_that_was_stopped_is_made_again_as_far_as_it_came(world: World, tmp_path: Path) -> None:
     def stop(number: int, frames: np.ndarray) -> None:
         if number == 4:

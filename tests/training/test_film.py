@@ -70,6 +70,7 @@ def test_films_are_of_what_the_words_say(world: World) -> None:
 def test_what_is_between_is_like_what_is_given(world: World) -> None:
     """A film that goes on from a bright one is bright, whatever else it is."""
     (begun,) = studio.generate(world, "a snowy plain by day", frames=4, seed=1)
+    begun = Clip(begun.frames, fps=20)
     dark = Clip(begun.frames // 6, fps=20)
     bright = studio.connect(world, begun, begun, seconds=0.2)[0].frames[4:-4]
     assert bright.mean() > studio.connect(world, dark, dark, seconds=0.2)[0].frames[4:-4].mean() + 10

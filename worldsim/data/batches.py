@@ -34,9 +34,9 @@ def to_device(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
     return tensor
 
 
-def rows_of(store: FrameStore) -> np.ndarray:
-    """The rows of a store that belong to an episode, int64 (rows,)."""
-    return np.concatenate([np.arange(s, s + n) for s, n in zip(store.starts, store.lengths, strict=True)])
+def rows_of(store: FrameStore, frames: int = 1) -> np.ndarray:
+    """The rows of a store from which on so many belong to the same episode, int64 (rows,)."""
+    return np.concatenate([np.arange(s, s + n - frames + 1) for s, n in zip(store.starts, store.lengths, strict=True)])
 
 
 def frame_batches(store: FrameStore, batch: int, device: torch.device, seed: int, stride: int = 1) -> Iterator[Batch]:
@@ -46,9 +46,7 @@ def frame_batches(store: FrameStore, batch: int, device: torch.device, seed: int
     """
     rng = np.random.default_rng(seed)
     frames = to_device(_readable(store.frames), device)
-    rows = rows_of(store)
-    for later in range(1, stride):  # where so many follow
-        rows = rows[np.isin(rows + later, rows_of(store)) & ~np.isin(rows + later, store.starts)]
+    rows = rows_of(store, stride)
     if not len(rows):
         raise ValueError(f"no episode has {stride} frames: record longer ones, or lower the tokenizer's stride")
     while True:

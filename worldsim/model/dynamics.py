@@ -10,7 +10,7 @@ all are made at once, the frame before is not there yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -34,7 +34,7 @@ from worldsim.model.layers import (
     rotation_in_time,
 )
 from worldsim.model.motion import Motion, places_before
-from worldsim.model.text import TextEncoder, WordEncoder
+from worldsim.model.text import TextEncoder, WordEncoder, encode_bytes, encode_words
 
 
 class DynamicsConfig(BaseModel):
@@ -63,6 +63,8 @@ class DynamicsConfig(BaseModel):
 
     @model_validator(mode="after")
     def _looks_back(self) -> Self:
+        if self.sees_motion and not self.causal:
+            raise ValueError("an open network sees no frame before, and so no motion: leave out sees_motion")
         if self.layers < self.time_every:
             raise ValueError(
                 f"no block would attend through time: {self.layers} layers, and time_every is {self.time_every}"
@@ -224,6 +226,11 @@ class Dynamics(nn.Module):
             [like.new_zeros(shape) for _ in range(layers)],
             torch.zeros(batch, dtype=torch.int64, device=like.device),
         )
+
+    def encode_prompts(self, texts: Sequence[str | None]) -> Text:
+        """Texts as `forward` takes them, read as this network reads; None says nothing."""
+        read = encode_words if self.config.words else encode_bytes
+        return self.encode_text(read(list(texts), self.no_action.device))
 
     def encode_text(self, data: Tensor) -> Text:
         """What `worldsim.model.text` makes of texts, bytes or words (batch, length), to the text that `forward` takes.

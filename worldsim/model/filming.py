@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from einops import rearrange
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from worldsim.model.dynamics import Dynamics, Text
@@ -28,7 +29,7 @@ class FilmConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     shared: float = Field(default=0.4, ge=0, le=1, description="share of clips with one noise level for all frames")
-    given: float = Field(default=0.4, ge=0, le=1, description="share in which some frames are almost clean; the rest")
+    given: float = Field(default=0.4, ge=0, le=1, description="share of clips in which some frames are almost clean")
     level_mean: float = Field(
         default=0.6, description="of the normal whose sigmoid a noise level is (arXiv 2403.03206)"
     )
@@ -39,6 +40,12 @@ class FilmConfig(BaseModel):
     )
     given_noise: float = Field(default=0.05, ge=0, lt=1, description="the most noise on frames that are given")
     drop_text: float = Field(default=0.12, ge=0, le=1, description="share of clips without their text, for guidance")
+
+    @model_validator(mode="after")
+    def _are_shares(self) -> Self:
+        if self.shared + self.given > 1:
+            raise ValueError(f"shared {self.shared} and given {self.given} are shares of the same clips: at most 1")
+        return self
 
 
 def film_levels(batch: int, time: int, config: FilmConfig, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -113,13 +120,13 @@ def denoising_error(
 
     latents (1, time, h, w, C); gaussian (draws, time, h, w, C) and level (draws, 1): the noise, the same for all texts.
     """
-    noisy = mix(latents.expand_as(gaussian), gaussian, level.to(latents.device).expand(-1, latents.shape[1]))
+    level = level.to(latents.device).expand(-1, latents.shape[1])
+    noisy = mix(latents.expand_as(gaussian), gaussian, level)
     pairs = [(text, draw) for text in range(len(texts.mask)) for draw in range(len(gaussian))]
     found = []
     for first in range(0, len(pairs), at_once):
         number, draw = torch.tensor(pairs[first : first + at_once], device=latents.device).T
-        there = level.to(latents.device).expand(-1, latents.shape[1])[draw]
-        said = _predict(model, noisy[draw], there, _pick(texts, number))
+        said = _predict(model, noisy[draw], level[draw], _pick(texts, number))
         found.append((said - latents).square().mean((1, 2, 3, 4)))
     return torch.cat(found).view(len(texts.mask), -1).mean(1)
 
@@ -161,7 +168,8 @@ def sample_film(
     latents, gaussian float32 (films, time, h, w, C); caps (time,) in [0, 1]; texts: K of them; shares (K, time), which
     add up to 1: how much each text has to say of a frame. window: how many frames the dynamics sees together. steps: of
     denoising. guidance_scale: how many times as far as without its text a frame goes (classifier-free guidance, arXiv
-    2207.12598), away from `unwanted`, a text or none; 1 is no guidance. cuts: frames before which the film jumps.
+    2207.12598), away from `unwanted`, one text, which may say nothing; 1 is no guidance, and so is None. cuts: frames
+    before which the film jumps.
     at_once: windows a pass, for the memory they take. on_step(number, latents): called after each step.
     Returns latents (films, time, h, w, C); those with a cap of 0 are what was given.
     """

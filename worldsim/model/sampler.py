@@ -21,7 +21,6 @@ from worldsim.model.forcing import mix
 from worldsim.model.motion import POINTS
 from worldsim.model.optical_flow import optical_flow
 from worldsim.model.rewards import expected_reward
-from worldsim.model.text import encode_bytes
 
 Predict = Callable[[Tensor, Tensor, Tensor, bool], Prediction]
 
@@ -133,7 +132,7 @@ class Memory:
         return cls(
             cache=dynamics.new_cache(lanes, grid[0] * grid[1], length),
             latents=frame, previous=frame.clone(), has_previous=no,
-            text=dynamics.encode_text(encode_bytes([None] * lanes, like.device)),
+            text=dynamics.encode_prompts([None] * lanes),
             reward=torch.zeros_like(no, dtype=torch.float32),
             end=torch.zeros_like(no, dtype=torch.float32),
             policy=like.new_zeros(lanes, config.policy_logits, dtype=torch.float32),

@@ -149,6 +149,8 @@ class Window:
             self.player.back()
         elif self._typed is None and (not self.paused or one_step):
             own = self.autoplay and not self.player.session.ended
+            if own:
+                self.player.resume()  # what it would do is asked of the frame that is shown
             self.player.tick(self.player.session.policy_action() if own else self.keymap.action(keys))
             if self.player.session.ended:
                 self._say("the episode is over: a new start follows")
@@ -249,7 +251,7 @@ class Window:
                 self._command(name)
             case pygame.TEXTINPUT if self._typed is not None:
                 self._typed += event.text
-            case pygame.KEYUP if event.key == pygame.K_t and self._typed is None:
+            case pygame.KEYUP if event.key == pygame.K_t and "t" in self._held:
                 self._typed = ""  # now, and not as it goes down: its own letter would be the first
                 self._held.clear()
                 pygame.key.start_text_input()
@@ -265,7 +267,7 @@ class Window:
                 self._held.discard(BUTTONS[event.button])
             case pygame.MOUSEWHEEL:
                 self.keymap.turn_wheel(-event.y)
-            case pygame.MOUSEMOTION if self.grabbed and self.keymap.look:
+            case pygame.MOUSEMOTION if self.grabbed and self.keymap.look and self._typed is None:
                 self.keymap.look.move(*event.rel)
             case pygame.WINDOWFOCUSLOST:
                 self._held.clear()  # their releases go to another window
@@ -322,8 +324,10 @@ class Window:
             pygame.key.stop_text_input()
             if said and name != "escape":
                 self.message(f"{said} ...")
-                happens = self.player.set_prompt(said)
-                self._say(said if happens else "nothing comes of words here")
+                try:
+                    self._say(said if self.player.set_prompt(said) else "nothing comes of words here")
+                except (ValueError, OSError) as error:  # the World that paints is not there
+                    self._say(str(error))
 
     def _save(self, name: str) -> str:
         """What P (a picture) and V (begin or end a video) do; what to tell the player."""

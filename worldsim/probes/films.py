@@ -171,7 +171,7 @@ def _told(
             ratio = (right.mean() - chance) / (best - chance) if best > chance else float("nan")
             row = _row(f"{attribute} told by {kind}", "share read right", right, chance=chance, ceiling=best)
             rows.append(row | {"above_chance_by_ceilings": ratio})
-    return {"rows": rows, "films": films["captions"], "reader": reader, "texts": texts["captions"]}
+    return {"rows": rows, "films": films["captions"], "reader": reader}
 
 
 def _joins(world: World, true: list[Clip], seed: int) -> dict[str, Any]:
@@ -350,7 +350,7 @@ def _write_sheet(
     columns = np.linspace(0, len(true[0][0]) - 1, 8).astype(int)
     groups: list[list[Row]] = []
     for number, (clip, _) in enumerate(true[: min(6, len(told["films"]))]):
-        rows = [("truth", clip.frames), ("its words", told["films"][number]), ("at night", remixed["films"][number])]
+        rows = [("truth", clip.frames), ("its words", told["films"][number]), ("other hour", remixed["films"][number])]
         rows += [(name, films[number]) for name, films in joins["shown"].items()]
         groups.append([(name, frames[columns]) for name, frames in rows])
     groups.append([("a minute", minute.frames[np.linspace(0, len(minute) - 1, 8).astype(int)])])

@@ -43,6 +43,8 @@ def evaluate(world: str, *, starts: int = 24, out: Path, seed: int = 7_000_000, 
     if starts < 2:
         raise ValueError(f"starts must be at least 2, for an interval around the mean, got {starts}")
     learned = worldsim.load(world)
+    if learned.spec.film and full:
+        raise ValueError(f"full is for Worlds that are stepped, and {world} makes films: leave it out")
     if learned.spec.film:  # other questions, see worldsim.probes.films
         return evaluate_films(learned, world, starts=starts, out=out, seed=seed)
     turns = learned.spec.simulator == SIMULATOR

@@ -51,5 +51,6 @@ RECIPE = Recipe(
     average=0.995,  # of 200 steps: a longer one lags behind in the last minutes
     temperature=0.0,  # of the noise that frames are made from: 1 shows more detail, and is wrong sooner (NOTES.md)
     field_of_view=70.0,
+    painter="blocks_film",
     context_length=11,  # a clip of 12 frames shows no frame more than 11 others
 )

@@ -65,6 +65,7 @@ class Recipe(BaseModel):
         default=None, gt=0, lt=180, description="degrees, see WorldSpec; for a tokenizer that carries"
     )
     temperature: float = 1.0
+    painter: str | None = Field(default=None, description="World that makes first frames from text, see WorldSpec")
     guidance_scale: float = Field(default=1.0, gt=0, description="of films, see WorldSpec")
     starts: int = Field(default=32, description="start contexts that are stored with the World")
     start_frames: int = Field(default=16, description="frames of each start context; cut to context_length")

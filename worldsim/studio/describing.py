@@ -11,7 +11,8 @@ import torch
 
 from worldsim.clip import fitted
 from worldsim.model.filming import denoising_error
-from worldsim.reel import encoded, taken
+from worldsim.reel import taken
+from worldsim.studio.prompts import SIMULATOR
 from worldsim.world import World
 
 _DRAWS = 12  # of noise, the same for all captions
@@ -26,7 +27,7 @@ def describe(world: World, image: str | Path | np.ndarray, *, seed: int = 0) -> 
     classifier, arXiv 2303.16203); things that are seldom named are added one by one, while it comes nearer. ValueError
     for a World that makes no films, or none of the block world.
     """
-    if not world.spec.film or world.spec.simulator != "worldsim/BlocksSim-v0":
+    if not world.spec.film or world.spec.simulator != SIMULATOR:
         raise ValueError(f"pictures are described by Worlds of films of the block world, and {world.spec.name} is none")
     from worldsim.envs.blocks.blocks import BIOMES, STRUCTURES, TIMES, WEATHERS
     from worldsim.envs.blocks.captions import short_caption
@@ -38,8 +39,9 @@ def describe(world: World, image: str | Path | np.ndarray, *, seed: int = 0) -> 
 
     def ranked(scenes: list[dict[str, Any]], every: int = 1) -> list[dict[str, Any]]:
         """The most likely first, by every so many draws of noise."""
-        texts, drawn = encoded(world, [short_caption(scene) for scene in scenes]), noise[::every].to(world.device)
-        errors = denoising_error(world.dynamics, latents.to(world.device), drawn, level[::every], texts)
+        texts = world.dynamics.encode_prompts([short_caption(scene) for scene in scenes])
+        drawn, here = noise[::every].to(world.device), latents.to(world.device)
+        errors = denoising_error(world.dynamics, here, drawn, level[::every], texts)
         return [scenes[number] for number in errors.argsort().tolist()]
 
     scenes = [

@@ -52,9 +52,9 @@ def generate(
 
     ValueError for arguments that do not fit, FileNotFoundError for an image that is not there.
     """
-    count = frames_in(seconds, world) if frames is None else frames
-    if count < 1:
-        raise ValueError(f"a clip has at least one frame, not {count}")
+    if frames is not None and frames < 1:
+        raise ValueError(f"a clip has at least one frame, not {frames}")
+    count = frames_in(seconds if frames is None else frames / world.spec.fps, world)
     size = size or world.size
     if not world.spec.film:
         if prompt is not None and image is not None:
@@ -150,7 +150,9 @@ def blend(
     prompt: str | None = None,
     **options: Unpack[Options],
 ) -> list[Clip]:
-    """One Clip turns into the other while both go on, as long as the shorter; it begins and ends with their own frames.
+    """One Clip turns into the other while both go on; it begins and ends with their own frames.
+
+    It is as long as the shorter, or up to a stride shorter.
 
     Between, their latents are mixed and made anew, most in the middle, there to the degree `strength` in (0, 1].
     """

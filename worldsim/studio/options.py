@@ -55,6 +55,8 @@ def seeds_of(options: Options) -> list[int]:
         raise ValueError(f"variations must be at least 1, got {variations}")
     if scale is not None and not 0 < scale < math.inf:
         raise ValueError(f"guidance_scale must be above 0 and finite, got {scale}")
+    if options.get("negative_prompt") and scale == 1:
+        raise ValueError("a negative prompt is what guidance leads away from: give a guidance_scale other than 1")
     return [int(options.get("seed", 0)) + number for number in range(variations)]
 
 

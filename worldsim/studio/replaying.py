@@ -20,8 +20,8 @@ from worldsim.world import World, load
 def replay(path: str | Path, world: World | None = None, progress: bool = False) -> Clip:
     """Make a Clip again, by the JSON file that `Clip.save` wrote beside it.
 
-    world: that World; loaded unless given. On the same machine and device the frames are the same. ValueError for a
-    file of another kind, or if the World has changed since.
+    world: that World; loaded unless given. On the same machine and device the frames are the same, to a level or so
+    where it was made beside other variations. ValueError for a file of another kind, or if the World has changed since.
     """
     path = Path(path)
     try:
@@ -41,7 +41,9 @@ def replay(path: str | Path, world: World | None = None, progress: bool = False)
     if "cards" in arguments:
         arguments["cards"] = [Card(**card) for card in arguments["cards"]]
     if not world.spec.film:
-        if actions is None or actions.ndim != 2 or not len(actions):
+        if actions is not None and not actions.size:  # of one frame
+            actions = actions.reshape(0, world.spec.action_dim)
+        if actions is None or actions.ndim != 2:
             raise ValueError(f"{path} does not say by which actions the clip was made")
         arguments["actions"] = actions[len(arguments["clip"]) - 1 :] if "clip" in arguments else actions
     return getattr(operations, made.operation)(world, **arguments, seed=made.seed, progress=progress)[0]

@@ -14,7 +14,6 @@ from worldsim.data.batches import Captions, ahead, film_batches, frame_batches
 from worldsim.data.store import FrameStore
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.filming import FilmConfig, film_loss, sample_film
-from worldsim.model.text import encode_words
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.recipes.recipe import Recipe
 from worldsim.spec import WorldSpec, space_to_json
@@ -44,7 +43,7 @@ def train_film_dynamics(
     nothing = spaces.Discrete(1)  # nobody is at the controls of a film
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=space_to_json(nothing), steps=recipe.steps,
-        context_length=film_window(recipe), film=True, guidance_scale=recipe.guidance_scale,
+        context_length=recipe.dynamics_phases[-1].time, film=True, guidance_scale=recipe.guidance_scale,
         noise_memory=film.noise_memory,
         simulator=store.env_id or None, simulator_kwargs=store.env_kwargs, description=recipe.description,
     )  # fmt: skip
@@ -84,16 +83,16 @@ def film_drawing_batches(
     rng = np.random.default_rng([seed, 2])
     stride, tokenizer = world.tokenizer.config.stride, world.tokenizer
     texts = [Captions(store, episode) for episode in range(len(store))]
-    nothing = world.dynamics.encode_text(encode_words([None], device))
+    nothing = world.dynamics.encode_prompts([None])
     alone = torch.ones(1, 1, device=device)
     for recorded in frame_batches(store, batch - batch // 2, device, seed, stride):
         made, truth, travelled = [], [], []
-        for episode in rng.integers(0, len(store), batch // 2):
+        for episode in rng.choice(np.flatnonzero(store.lengths >= stride), batch // 2):
             row = int(rng.integers(0, store.lengths[episode] - stride + 1))
             first = int(store.starts[episode]) + row
             frames = torch.from_numpy(np.array(store.frames[first : first + stride])).to(device)
             latents = tokenizer.encode(frames)[None].float()
-            text = world.dynamics.encode_text(encode_words([texts[episode].at(row, rng)], device))
+            text = world.dynamics.encode_prompts([texts[episode].at(row, rng)])
             strength = float(rng.uniform(0.1, _MOST_STRENGTH))
             made.append(
                 sample_film(
@@ -106,11 +105,6 @@ def film_drawing_batches(
                 torch.full((stride,), strength / 2, device=device)
             )  # as far off as frames that have moved so
         yield recorded | {"made": torch.stack(made), "truth": torch.cat(truth), "travelled": torch.cat(travelled)}
-
-
-def film_window(recipe: Recipe) -> int:
-    """How many frames, as the dynamics sees them, are made together: those of the last phase."""
-    return recipe.dynamics_phases[-1].time
 
 
 def film_mix(film: FilmConfig, phase: Phase) -> FilmConfig:

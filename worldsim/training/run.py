@@ -81,7 +81,10 @@ def train(
     for phase in recipe.tokenizer_phases + recipe.decoder_phases:  # a slip shows now and not in an hour
         ReconstructionConfig(**phase.settings)
     for phase in recipe.dynamics_phases:
-        _forcing(recipe, phase) if recipe.film is None else film_mix(recipe.film, phase)
+        if recipe.film is None:
+            _forcing(recipe, phase)
+        else:
+            film_mix(recipe.film, phase)
     if recipe.tokenizer.carries and any(phase.batch < 2 for phase in recipe.tokenizer_phases):
         raise ValueError("a tokenizer that carries learns from frames with and without one before: batch at least 2")
     out = Path(out)
@@ -101,6 +104,7 @@ def train(
         raise ValueError("field_of_view is of use only where the tokenizer carries: set its carries, or leave it out")
     store = _recording(recipe, out, data, show)
     _check_recording(recipe, store)
+    held = store if recipe.film is not None else _held_out(recipe, store, out)
     _keep_to(store, out)
     tokenizer = _train_tokenizer(recipe, store, out, target, train_part, base)
     latents = _encode(tokenizer, store, out, target, show)
@@ -109,14 +113,10 @@ def train(
         world, step = train_film_dynamics(
             recipe, recipe.film, store, latents, tokenizer, out, target, train_part, begin
         )
-        if recipe.decoder_phases:
-            train_decoder(recipe, store, world, step, out, target, train_part, show)
-        print(f"The World is in {world}", file=sys.stderr)
-        return world
-    held = _held_out(recipe, store, out)
-    starts = _starts(recipe, held, tokenizer, target)
-    overlay = _overlay(recipe, store, out, base)
-    world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, overlay, out, target, train_part, base)
+    else:
+        starts = _starts(recipe, held, tokenizer, target)
+        overlay = _overlay(recipe, store, out, base)
+        world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, overlay, out, target, train_part, base)
     if recipe.decoder_phases:
         train_decoder(recipe, store, world, step, out, target, train_part, show)
     print(f"The World is in {world}", file=sys.stderr)
@@ -149,6 +149,8 @@ def _check_recording(recipe: Recipe, store: FrameStore) -> None:
         needed = recipe.tokenizer.stride * max(phase.time for phase in recipe.dynamics_phases)
         if needed >= longest:
             raise ValueError(f"films of {needed} frames need episodes as long, and the longest has {longest - 1}")
+        if any(phase.batch < 2 for phase in recipe.decoder_phases):
+            raise ValueError("the decoder learns from recorded frames and from made ones: batch at least 2")
         return
     for number, phase in enumerate(recipe.dynamics_phases, 1):
         mix = _forcing(recipe, phase)
@@ -312,7 +314,7 @@ def _train_dynamics(
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=store.action, context_length=recipe.context_length,
         steps=recipe.steps, context_noise=recipe.context_noise, temperature=recipe.temperature,
-        field_of_view=recipe.field_of_view,
+        field_of_view=recipe.field_of_view, painter=recipe.painter,
         simulator=store.env_id or None, simulator_kwargs=store.env_kwargs, description=recipe.description,
     )  # fmt: skip
     config = DynamicsConfig(
