@@ -141,3 +141,23 @@ def test_it_is_in_the_water_at_times(walk):
 
 def test_all_slots_of_the_hotbar_are_held(walk):
     assert (np.bincount(walk["hotbar"], minlength=9) > 0).all()
+
+
+def test_a_camera_moves_slowly_and_leaves_the_world_as_it_is():
+    env = gym.make("worldsim/BlocksSim-v0", size=(16, 16), overlay=False, disable_env_checker=True)
+    moved = turned = 0
+    for seed in range(8):
+        policy = make_policy("filming", env, np.random.default_rng([seed, 1]))
+        frame, info = env.reset(seed=seed)
+        policy.reset(frame, info)
+        for _ in range(TICKS):
+            action = policy.act(frame, info)
+            assert env.action_space.contains(action)
+            assert np.abs(action["camera"]).max() <= 1.8 + 1e-6
+            assert not action["break"]
+            assert not action["place"]
+            frame, _, _, _, info = env.step(action)
+            moved += np.hypot(*info["velocity"][[0, 2]]) > 0.5
+            turned += abs(action["camera"][0]) > 0
+    assert 0.3 < moved / (8 * TICKS) < 0.9
+    assert 0.2 < turned / (8 * TICKS) < 0.9

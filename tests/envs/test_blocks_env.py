@@ -336,3 +336,15 @@ def test_render_modes() -> None:
     env.reset(seed=0)
     with pytest.warns(UserWarning, match="rgb_array"):
         assert env.render() is None
+
+
+def test_without_overlay_neither_hand_nor_crosshair_is_drawn():
+    with_it, without = (
+        gym.make("worldsim/BlocksSim-v0", overlay=overlay, disable_env_checker=True).reset(seed=3)[0].astype(int)
+        for overlay in (True, False)
+    )
+    differs = (with_it != without).any(-1)
+    height, width = differs.shape
+    assert differs[3 * height // 4 :, 3 * width // 4 :].any(), "the hand"
+    assert differs[height // 2 - 3 : height // 2 + 3, width // 2 - 3 : width // 2 + 3].any(), "the crosshair"
+    assert differs.mean() < 0.1
