@@ -11,6 +11,9 @@ import pytest
 import torch
 
 import worldsim
+from worldsim import studio
+from worldsim.envs.blocks.captions import parse_prompt
+from worldsim.probes import films
 from worldsim.probes.ball_motion import Fall
 from worldsim.probes.ball_things import Obedience
 from worldsim.probes.heldout import explore, open_simulator
@@ -124,3 +127,50 @@ def test_the_world_of_balls_with_a_goal_pays_for_coming_nearer_and_for_arriving(
     assert np.corrcoef(shown, true)[0, 1] > 0.7
     assert len(arrivals) >= 4
     assert np.mean(arrivals) > 0.25, "0.40, where the simulator pays 1: it is a matter of a pixel"
+
+
+@pytest.fixture(scope="module")
+def film_world() -> World:
+    return worldsim.load("blocks_film")
+
+
+def test_films_are_of_what_the_words_say(film_world: World) -> None:
+    with open_simulator(film_world.spec) as env:
+        reader = films._Reader(*films._first_frames(env, range(SEED, SEED + 400)))
+        told = [films._filmed(env, SEED + 1000 + number, 1) for number in range(16)]
+    wanted = films._places([fact for _, fact in told])
+    made = [
+        studio.generate(film_world, clip.prompt, frames=4, seed=number)[0].frames[0]
+        for number, (clip, _) in enumerate(told)
+    ]
+    right = (reader(np.stack(made)) == wanted).mean(0)
+    biome, time, weather = right
+    assert biome > 0.25, right
+    assert time > 0.7, right
+    assert weather > 0.55, right
+
+
+def test_a_film_goes_on_from_either_end_of_a_true_one(film_world: World) -> None:
+    seams = []
+    with open_simulator(film_world.spec) as env:
+        for number in range(4):
+            clip, _ = films._filmed(env, SEED + number, 32)
+            (made,) = studio.extend(film_world, clip, after=0.4, before=0.4, seed=number)
+            np.testing.assert_array_equal(made.frames[8:40], clip.frames)
+            steps = films._steps(made.frames)
+            seams.append(np.array([steps[7], steps[39]]) / np.median(films._steps(clip.frames)))
+    assert np.mean(seams) < 4, seams
+
+
+def test_true_pictures_are_put_into_words(film_world: World) -> None:
+    right = 0
+    with open_simulator(film_world.spec) as env:
+        for number in range(5):
+            clip, fact = films._filmed(env, SEED + 20 + number, 1)
+            right += parse_prompt(studio.describe(film_world, clip.frames[0]))[0]["time"] == fact["time"]
+    assert right >= 4
+
+
+def test_a_walk_begins_where_the_words_say(world: World) -> None:
+    night, day = (world.start(lanes=3, seed=1, prompt=f"a meadow {hour}").frames for hour in ("at night", "by day"))
+    assert night.float().mean() < day.float().mean() - 50

@@ -32,7 +32,17 @@ RECIPE = Recipe(
         Phase(minutes=35, batch=48, time=1, rate=2e-3, rate_end=1e-3),
         Phase(minutes=62, batch=8, time=16, rate=1e-3, rate_end=1e-5),
     ],
+    # Then the decoder learns to draw what is made, where tokens do not quite fit together.
+    decoder_phases=[
+        Phase(
+            minutes=17,
+            batch=8,
+            rate=3e-4,
+            rate_end=1e-5,
+            settings={"adversarial": 1e-3, "gridless": 1.0, "latent_noise": 0.2},
+        )
+    ],
     average=0.998,
     steps=24,
-    guidance_scale=2.0,
+    guidance_scale=2.5,
 )
