@@ -39,7 +39,7 @@ def filmed(seed: int, frames: int = 64) -> Clip:
 
 world = worldsim.load("blocks_film")
 OUT.mkdir(parents=True, exist_ok=True)
-real, other = filmed(9_000_001), filmed(9_000_004)
+real, other = filmed(9_000_019), filmed(9_000_011)
 items: list[tuple[str, str, list[Clip]]] = [("films of the simulator, for what follows", "", [real, other])]
 
 
@@ -49,7 +49,7 @@ def show(title: str, call: str, clips: list[Clip]) -> list[Clip]:
     return clips
 
 
-told = [studio.generate(world, prompt, seconds=3.2)[0] for prompt in PROMPTS]
+told = [studio.generate(world, prompt, seconds=3.2, seed=n)[0] for n, prompt in enumerate(PROMPTS)]
 show("words", "studio.generate(world, prompt, seconds=3.2)  # " + "; ".join(PROMPTS), told)
 show(
     "variations", 'studio.generate(world, "a snowy plain by day", variations=4)',

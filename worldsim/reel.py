@@ -129,11 +129,24 @@ def first_frame(world: World, prompt: str | None, seed: int, size: tuple[int, in
     return torch.from_numpy(drawn(world, latents, {})[0, 0]).to(world.device)
 
 
+def anew(world: World, frames: np.ndarray, prompt: str, strength: float) -> Reel:
+    """Frames (T, H, W, 3), T a multiple of the stride, to be made anew by a prompt to the degree `strength` in (0, 1].
+
+    Noise (SDEdit, arXiv 2108.01073) hides how bright a picture is on the whole last of all, when nothing else of it is
+    left: night would stay night. So each row of tokens first gets the mean that it has in a picture of the prompt
+    (as styles are taken over in AdaIN, arXiv 1703.06868), always the same one; weaker than half, not all of it.
+    """
+    reel = taken(world, frames, prompt)
+    like = make(world, blank(world, 1, (frames.shape[1], frames.shape[2]), prompt), [0])[0].cpu()
+    means = reel.latents.mean((0, 2), keepdim=True), like.mean((0, 2), keepdim=True)
+    reel.latents = reel.latents + min(1.0, 2 * strength) * (means[1] - means[0])
+    return Reel(reel.latents, torch.full_like(reel.caps, strength), reel.texts)
+
+
 def repainted(world: World, frame: Tensor, prompt: str, seed: int, strength: float) -> Tensor:
     """A frame uint8 (height, width, 3) made anew by a prompt to the degree `strength` in (0, 1], on its device."""
     stills = frame.cpu().numpy()[None].repeat(world.tokenizer.config.stride, 0)
-    reel = taken(world, stills, prompt)
-    reel.caps = torch.full_like(reel.caps, strength)
+    reel = anew(world, stills, prompt, strength)
     return torch.from_numpy(drawn(world, make(world, reel, [seed]), {})[0, 0]).to(frame.device)
 
 

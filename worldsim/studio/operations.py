@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from worldsim.clip import Clip, fitted
-from worldsim.reel import Reel, beginning_of, blank, drawn, end_of, joined, latents_for, make, taken
+from worldsim.reel import Reel, anew, beginning_of, blank, drawn, end_of, joined, latents_for, make, taken
 from worldsim.spec import check_size
 from worldsim.studio.describing import describe
 from worldsim.studio.options import Options, check_rate, frames_in, repeatable, seeds_of
@@ -181,14 +181,14 @@ def blend(
 def remix(world: World, clip: Clip, prompt: str, *, strength: float = 0.6, **options: Unpack[Options]) -> list[Clip]:
     """The Clip made anew by another prompt, to the degree `strength` in (0, 1]: 1 keeps nothing of it.
 
-    SDEdit (arXiv 2108.01073).
+    See `worldsim.reel.anew`; the colours that it takes on are the same for all seeds.
     """
     _check(world, clip)
     _check_strength(strength)
     stride = world.tokenizer.config.stride
     rest = -len(clip) % stride
-    reel = taken(world, np.concatenate([clip.frames, np.repeat(clip.frames[-1:], rest, 0)]), prompt)
-    reel.caps, reel.given = torch.full_like(reel.caps, strength), {}
+    frames = np.concatenate([clip.frames, np.repeat(clip.frames[-1:], rest, 0)])
+    reel = anew(world, frames, prompt, strength)
     made, whole = _film(world, reel, options)
     made = made[:, : len(clip)]
     return _clips(world, "remix", made, whole, prompt, {"clip": clip, "prompt": prompt, "strength": strength}, options)
