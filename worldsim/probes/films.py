@@ -284,7 +284,7 @@ def _variations(world: World, true: list[tuple[Clip, dict[str, Any]]], seed: int
         / usual
         for number, (clip, _) in enumerate(true)
     ]
-    return [_row("variations", "difference / that of true films of different captions", apart)]
+    return [_row("variations", "difference / true films of other captions", apart)]
 
 
 def _apart(frames: np.ndarray) -> float:
