@@ -129,6 +129,12 @@ def first_frame(world: World, prompt: str | None, seed: int, size: tuple[int, in
     return torch.from_numpy(drawn(world, latents, {})[0, 0]).to(world.device)
 
 
+def check_strength(strength: float) -> None:
+    """ValueError unless it is above 0 and at most 1."""
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength says how much is made new: above 0 and at most 1, not {strength}")
+
+
 def anew(world: World, frames: np.ndarray, prompt: str, strength: float) -> Reel:
     """Frames (T, H, W, 3), T a multiple of the stride, to be made anew by a prompt to the degree `strength` in (0, 1].
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from worldsim.model import PATCH
 from worldsim.model.sampler import Memory, remember_context, sample_first, sample_next
 from worldsim.model.shown import Shown
-from worldsim.reel import first_frame, repainted
+from worldsim.reel import check_strength, first_frame, repainted
 from worldsim.spec import check_size
 from worldsim.world import World, load
 
@@ -310,12 +310,12 @@ class Simulation:
         Where it has a painter, that one makes the present frames anew by the text, to the degree `strength` in (0, 1]:
         night falls, snow lies, and what is there stays about where it is. ValueError for a strength outside.
         """
-        if not 0 < strength <= 1:
-            raise ValueError(f"strength says how much is made new: above 0 and at most 1, not {strength}")
+        check_strength(strength)
+        painter = None if self.world.spec.painter is None else self._painter()  # if it is missing nothing has happened
         self._memory.text = self.world.dynamics.encode_prompts([prompt] * self.lanes)
-        if self.world.spec.painter is None:
+        if painter is None:
             return self.frames
-        painter, overlay = self._painter(), self.world.overlay
+        overlay = self.world.overlay
         each = [
             repainted(painter, frame, prompt, seed + draw, strength)
             for frame, seed, draw in zip(self.frames, self.seeds, self._draws, strict=True)

@@ -261,8 +261,8 @@ def render(
     (3,). yaw_degrees, pitch_degrees: see view_direction. size: (H, W). time: of day in [0, 1), 0 midnight, 0.5 noon.
     weather: index into WEATHERS. tick: moves clouds, water, rain and snow. animals: float64 (n, 5), rows x, y (feet),
     z, yaw in degrees, index into ANIMALS. target: the block to outline, x and z wrapped. held: block in hand, 0 for
-    none. swing: 0..1, how far the hand's stroke has gone. overlay: whether hand and
-    crosshair are drawn. tops: `cell_tops(voxels)`, if the caller has kept it; those of others give a wrong picture.
+    none. swing: 0..1, how far the hand's stroke has gone. overlay: whether hand and crosshair are drawn. tops:
+    `cell_tops(voxels)`, if the caller has kept it; those of other voxels give a wrong picture.
     """
     height, width = size
     frame = np.empty((height, width, 3), dtype=np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 
 import pytest
 import torch
@@ -72,7 +72,7 @@ def test_windows_cover_all_and_reach_over_no_cut(frames: int, length: int, cuts:
         assert window == list(range(window[0], window[-1] + 1))
         assert not any(cut in window[1:] for cut in cuts)
     edges = [0, *sorted(cuts), frames]
-    for first, last in itertools.pairwise(edges):  # no window is shorter than it need be
+    for first, last in pairwise(edges):  # no window is shorter than it need be
         assert all(len(w) == min(length, last - first) for w in found if first <= w[0] < last)
 
 

@@ -19,7 +19,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_true_starts_reach_the_ceiling(blocks: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_simulator(blocks.spec) as env:
         places = range(SEED + variety._LEARNED, SEED + variety._LEARNED + variety.STARTS)
-        frames, _, captions = variety._first_frames(env, places, lambda frames: None)
+        frames, _, captions = variety.first_frames(env, places, lambda frames: None)
         monkeypatch.setattr(variety, "_started", lambda world, seed, asked: frames if asked == captions else None)
         report = variety.variety(blocks, env, SEED, lambda frames: None)
         monkeypatch.setattr(variety, "_started", lambda world, seed, asked: frames[::-1].copy())

@@ -10,8 +10,8 @@ longer than what was trained are made in windows that overlap, whose predictions
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -86,8 +86,7 @@ def remembered_noise(gaussian: Tensor, memory: float, cuts: Sequence[int] = ()) 
 
 
 def film_loss(model: Dynamics, config: FilmConfig, latents: Tensor, text: Tensor) -> dict[str, Tensor]:
-    """The training loss of clips: latents (batch, time, h, w, C), text: as
-    `worldsim.model.text` encodes it, (batch, length).
+    """The training loss of clips: latents (batch, time, h, w, C); text (batch, length), see `worldsim.model.text`.
 
     The network says clean latents, and the error counts as that of the velocity would (as in arXiv 2511.13720): divided
     by the level's square, but by no less than `least_level`'s. Frames that are given do not count. The entry "loss" is
@@ -138,7 +137,7 @@ def windows(frames: int, length: int, cuts: Sequence[int] = ()) -> list[list[int
     """
     edges = [0, *sorted(cuts), frames]
     found = []
-    for first, last in itertools.pairwise(edges):
+    for first, last in pairwise(edges):
         starts = list(range(first, max(last - length, first), max(length // 2, 1)))
         starts.append(max(last - length, first))
         found += [list(range(start, min(start + length, last))) for start in starts]
@@ -169,8 +168,8 @@ def sample_film(
     add up to 1: how much each text has to say of a frame. window: how many frames the dynamics sees together. steps: of
     denoising. guidance_scale: how many times as far as without its text a frame goes (classifier-free guidance, arXiv
     2207.12598), away from `unwanted`, one text, which may say nothing; 1 is no guidance, and so is None. cuts: frames
-    before which the film jumps.
-    at_once: windows a pass, for the memory they take. on_step(number, latents): called after each step.
+    before which the film jumps. at_once: windows a pass, for the memory they take. on_step(number, latents): called
+    after each step.
     Returns latents (films, time, h, w, C); those with a cap of 0 are what was given.
     """
     films, kept = len(latents), caps == 0
@@ -180,39 +179,51 @@ def sample_film(
     shown = torch.where(kept, context_noise, caps)
     noisy = mix(latents, gaussian, shown.expand(films, -1))
     context = noisy
-    jobs = [
-        (index, number, film)
-        for index in windows(latents.shape[1], window, cuts)
-        if not kept[index].all()
-        for number in range(len(shares))
-        if shares[number, index].any()
-        for film in range(films)
-    ]
-    lengths = sorted({len(index) for index, _, _ in jobs})
+    passes = _passes(windows(latents.shape[1], window, cuts), kept, shares, films, at_once)
+    weight = torch.zeros_like(latents[..., :1, :1, :1])
+    for film, index, _, count in passes:
+        weight.index_put_((film, index), count, accumulate=True)
     for step in range(steps):
         level = torch.where(kept, shown, caps * (1 - step / steps))
-        total, weight = torch.zeros_like(latents), torch.zeros_like(latents[..., :1, :1, :1])
-        for length in lengths:  # a batch has one length
-            of_length = [job for job in jobs if len(job[0]) == length]
-            for first in range(0, len(of_length), at_once):
-                part = of_length[first : first + at_once]
-                index = torch.tensor([job[0] for job in part], device=latents.device)
-                number = torch.tensor([job[1] for job in part], device=latents.device)
-                film = torch.tensor([job[2] for job in part], device=latents.device)
-                here = noisy[film[:, None], index]
-                said = _guided(dynamics, here, level[index], _pick(texts, number), guidance_scale, unwanted)
-                # What lies at the edge of a window is known less well there than in the next one.
-                edge = torch.arange(1, length + 1, device=latents.device)
-                count = torch.minimum(edge, edge.flip(0)) * shares[number[:, None], index]
-                count = rearrange(count, "n t -> n t 1 1 1")
-                total.index_put_((film[:, None], index), count * said, accumulate=True)
-                weight.index_put_((film[:, None], index), count, accumulate=True)
+        total = torch.zeros_like(latents)
+        for film, index, text, count in passes:
+            said = _guided(dynamics, noisy[film, index], level[index], _pick(texts, text), guidance_scale, unwanted)
+            total.index_put_((film, index), count * said, accumulate=True)
         clean = total / weight.clamp_min(1e-6)
         left = (steps - step - 1) / (steps - step)  # the next level as a share of this one
         noisy = torch.where(keep, context, clean + (noisy - clean) * left)
         if on_step is not None:
             on_step(step + 1, torch.where(keep, latents, clean))
     return torch.where(keep, latents, noisy)
+
+
+def _passes(
+    found: list[list[int]], kept: Tensor, shares: Tensor, films: int, at_once: int
+) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """What is asked of the dynamics in each step: windows of one length, at most `at_once` together.
+
+    Of each its film (n, 1), its frames (n, length), its text (n,), and how much each frame counts (n, length, 1, 1, 1).
+    """
+    jobs = [
+        (film, index, text)
+        for index in found
+        if not kept[index].all()
+        for text in range(len(shares))
+        if shares[text, index].any()
+        for film in range(films)
+    ]
+    passes = []
+    for length in sorted({len(index) for _, index, _ in jobs}):
+        of_length = [job for job in jobs if len(job[1]) == length]
+        # What lies at the edge of a window is known less well there than in the next one.
+        edge = torch.arange(1, length + 1, device=kept.device)
+        for first in range(0, len(of_length), at_once):
+            film, index, text = (
+                torch.tensor(part, device=kept.device) for part in zip(*of_length[first : first + at_once], strict=True)
+            )
+            count = torch.minimum(edge, edge.flip(0)) * shares[text[:, None], index]
+            passes.append((film[:, None], index, text, rearrange(count, "n t -> n t 1 1 1")))
+    return passes
 
 
 def _pick(texts: Text, number: Tensor) -> Text:

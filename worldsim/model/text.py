@@ -6,8 +6,8 @@ time: what films are told by.
 
 from __future__ import annotations
 
-import itertools
 import re
+from itertools import pairwise
 from zlib import crc32
 
 import torch
@@ -39,7 +39,7 @@ def encode_words(texts: list[str | None], device: torch.device | str = "cpu") ->
     out = torch.zeros(len(texts), WORDS, dtype=torch.int64)
     for row, text in zip(out, texts, strict=True):
         words = _PIECES.findall((text or "").lower())
-        pairs = [" ".join(pair) for pair in itertools.pairwise(words)]
+        pairs = [" ".join(pair) for pair in pairwise(words)]
         found = list(dict.fromkeys(words + pairs))[:WORDS]
         row[: len(found)] = torch.tensor([1 + crc32(piece.encode()) % (_BUCKETS - 1) for piece in found])
     return out.to(device)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,18 @@ from tqdm import tqdm
 from worldsim import studio
 from worldsim.agents.policies import make_policy
 from worldsim.clip import Clip
-from worldsim.envs.blocks.blocks import BIOMES, TIMES, WEATHERS
+from worldsim.envs.blocks.blocks import TIMES
 from worldsim.probes.contact_sheet import Row, write_sheet
 from worldsim.probes.drift import frechet
 from worldsim.probes.heldout import open_simulator
 from worldsim.probes.intervals import mean_interval, plain, share_interval
+from worldsim.probes.places import SIMULATOR
 from worldsim.probes.rollouts import psnr
-from worldsim.probes.variety import readout
+from worldsim.probes.variety import ATTRIBUTES, first_frames, readout
 from worldsim.probes.walking import change, colours, gradient_energy
 from worldsim.studio import Options
 from worldsim.world import World
 
-ATTRIBUTES = {"biome": BIOMES, "time": TIMES, "weather": WEATHERS}
 _LEARNED = 1000  # first frames that the readout learns from
 _COARSE = 8  # pixels across a patch whose mean colour it sees
 
@@ -61,13 +62,13 @@ def evaluate_films(world: World, name: str, *, starts: int, out: Path, seed: int
 
     starts: how many films of each kind; place i is that of seed + i. ValueError for a World of another simulator.
     """
-    if world.spec.simulator != "worldsim/BlocksSim-v0":
+    if world.spec.simulator != SIMULATOR:
         raise ValueError(f"films are measured for Worlds of the block world, and {name} is of {world.spec.simulator}")
     length = world.spec.context_length * world.tokenizer.config.stride
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with open_simulator(world.spec) as env, tqdm(total=7, desc="evaluating", unit=" parts", leave=False) as bar:
-        frames, labels = _first_frames(env, range(seed + 100_000, seed + 100_000 + _LEARNED))
+        frames, labels, _ = first_frames(env, range(seed + 100_000, seed + 100_000 + _LEARNED), lambda made: None)
         true = [_filmed(env, seed + number, length) for number in range(2 * starts)]
         bar.update()
         told = _told(world, frames, labels, true[:starts], seed)
@@ -95,16 +96,6 @@ def evaluate_films(world: World, name: str, *, starts: int, out: Path, seed: int
     return report
 
 
-def _first_frames(env: gym.Env, seeds: range) -> tuple[np.ndarray, torch.Tensor]:
-    """First frames uint8 (n, H, W, 3) and their attributes int64 (n, 3), as places in ATTRIBUTES."""
-    frames, labels = [], []
-    for seed in seeds:
-        frame, info = env.reset(seed=seed)
-        frames.append(np.array(frame))
-        labels.append([values.index(info[attribute]) for attribute, values in ATTRIBUTES.items()])
-    return np.stack(frames), torch.tensor(labels)
-
-
 def _filmed(env: gym.Env, seed: int, length: int) -> tuple[Clip, dict[str, Any]]:
     """A film of the simulator, as those that were trained on, with its caption, and what is true at its start."""
     simulator: Any = env.unwrapped
@@ -115,7 +106,8 @@ def _filmed(env: gym.Env, seed: int, length: int) -> tuple[Clip, dict[str, Any]]
     for _ in range(length):
         frames.append(np.array(frame))
         frame, _, _, _, info = env.step(policy.act(frame, info))
-    return Clip(np.stack(frames), fps=20, prompt=said), {key: begun[key] for key in ATTRIBUTES}
+    film = Clip(np.stack(frames), fps=int(env.metadata["render_fps"]), prompt=said)
+    return film, {key: begun[key] for key in ATTRIBUTES}
 
 
 class _Reader:
@@ -187,13 +179,13 @@ def _joins(world: World, true: list[Clip], seed: int) -> dict[str, Any]:
         frames = clip.frames
         how: Options = {"seed": seed + number}
         usual = float(np.median(_steps(frames)))
-        first, last = Clip(frames[:half], fps=20, prompt=clip.prompt), Clip(frames[half:], fps=20, prompt=clip.prompt)
-        seconds = half / 20
+        first, last = replace(clip, frames=frames[:half]), replace(clip, frames=frames[half:])
+        seconds = half / clip.fps
         after = studio.extend(world, first, after=seconds, **how)[0].frames
         before = studio.extend(world, last, before=seconds, **how)[0].frames
-        ends = Clip(frames[:third], fps=20, prompt=clip.prompt), Clip(frames[-third:], fps=20, prompt=clip.prompt)
+        ends = replace(clip, frames=frames[:third]), replace(clip, frames=frames[-third:])
         gap = len(frames) - 2 * third
-        between = studio.connect(world, *ends, seconds=gap / 20, **how)[0].frames
+        between = studio.connect(world, *ends, seconds=gap / clip.fps, **how)[0].frames
         looped = studio.loop(world, first, seconds=1.0, **how)[0].frames
         other = true[(number + 1) % len(true)].frames
         for name, made in (("after", after), ("before", before), ("between", between)):
@@ -241,11 +233,11 @@ def _remixed(world: World, reader: _Reader, true: list[tuple[Clip, dict[str, Any
         target = fact | {"time": "night" if fact["time"] == "day" else "day"}
         prompt = held_out_phrase(target, 0)
         (new,) = studio.remix(world, clip, prompt, seed=seed + number)
-        (free,) = studio.generate(world, prompt, frames=4, seed=seed + number)
+        (free,) = studio.generate(world, prompt, frames=1, seed=seed + number)
         asked.append(TIMES.index(target["time"]))
         made.append(new.frames)
         edges.append(_edge_agreement(clip.frames[::8], new.frames[::8]))
-        others.append(_edge_agreement(clip.frames[:1], free.frames[:1]))
+        others.append(_edge_agreement(clip.frames[:1], free.frames))
     read = reader(np.stack([film[0] for film in made]))[:, list(ATTRIBUTES).index("time")]
     chance = np.bincount(asked).max() / len(asked)
     rows = [
@@ -277,7 +269,7 @@ def _variations(world: World, true: list[tuple[Clip, dict[str, Any]]], seed: int
             np.stack(
                 [
                     made.frames[0]
-                    for made in studio.generate(world, clip.prompt, frames=4, variations=4, seed=seed + 4 * number)
+                    for made in studio.generate(world, clip.prompt, frames=1, variations=4, seed=seed + 4 * number)
                 ]
             ).astype(float)
         )

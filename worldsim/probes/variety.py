@@ -32,8 +32,8 @@ def variety(world: World, env: gym.Env, seed: int, tick: Callable[[int], Any]) -
     "world": of the World's frames, "ceiling": of the simulator's, "chance": of saying always the same; and "ratio", how
     far the first is above chance by how far the second is. tick: told of frames as they are made.
     """
-    frames, labels, _ = _first_frames(env, range(seed, seed + _LEARNED), tick)
-    true, asked, captions = _first_frames(env, range(seed + _LEARNED, seed + _LEARNED + STARTS), tick)
+    frames, labels, _ = first_frames(env, range(seed, seed + _LEARNED), tick)
+    true, asked, captions = first_frames(env, range(seed + _LEARNED, seed + _LEARNED + STARTS), tick)
     shown = _started(world, seed, captions)
     tick(STARTS)
     learned, seen, started = (_features(world, part) for part in (frames, true, shown))
@@ -54,7 +54,7 @@ def _started(world: World, seed: int, captions: list[str]) -> np.ndarray:
     return world.start(len(captions), seed, prompt=captions).frames.cpu().numpy()
 
 
-def _first_frames(env: gym.Env, seeds: range, tick: Callable[[int], Any]) -> tuple[np.ndarray, Tensor, list[str]]:
+def first_frames(env: gym.Env, seeds: range, tick: Callable[[int], Any]) -> tuple[np.ndarray, Tensor, list[str]]:
     """First frames uint8 (n, H, W, 3), their attributes int64 (n, 3), as places in ATTRIBUTES, and their captions."""
     simulator: Any = env.unwrapped
     frames, labels, captions = [], [], []

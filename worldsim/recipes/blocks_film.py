@@ -30,7 +30,7 @@ RECIPE = Recipe(
     # What a place looks like is learned from single frames, of which many more are seen in the time.
     dynamics_phases=[
         Phase(minutes=35, batch=48, time=1, rate=2e-3, rate_end=1e-3),
-        Phase(minutes=62, batch=8, time=16, rate=1e-3, rate_end=1e-5),
+        Phase(minutes=60, batch=8, time=16, rate=1e-3, rate_end=1e-5),
     ],
     # Then the decoder learns to draw what is made, where tokens do not quite fit together.
     decoder_phases=[

@@ -17,7 +17,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from worldsim.clip import Clip, fitted
-from worldsim.reel import Reel, anew, beginning_of, blank, drawn, end_of, joined, latents_for, make, taken
+from worldsim.reel import (
+    Reel,
+    anew,
+    beginning_of,
+    blank,
+    check_strength,
+    drawn,
+    end_of,
+    joined,
+    latents_for,
+    make,
+    taken,
+)
 from worldsim.spec import check_size
 from worldsim.studio.describing import describe
 from worldsim.studio.options import Options, check_rate, frames_in, repeatable, seeds_of
@@ -157,7 +169,7 @@ def blend(
     Between, their latents are mixed and made anew, most in the middle, there to the degree `strength` in (0, 1].
     """
     _check(world, clip, other)
-    _check_strength(strength)
+    check_strength(strength)
     stride = world.tokenizer.config.stride
     count = min(len(clip), len(other)) // stride
     if count < 3:
@@ -184,7 +196,7 @@ def remix(world: World, clip: Clip, prompt: str, *, strength: float = 0.6, **opt
     See `worldsim.reel.anew`; the colours that it takes on are the same for all seeds.
     """
     _check(world, clip)
-    _check_strength(strength)
+    check_strength(strength)
     stride = world.tokenizer.config.stride
     rest = -len(clip) % stride
     frames = np.concatenate([clip.frames, np.repeat(clip.frames[-1:], rest, 0)])
@@ -256,7 +268,7 @@ def storyboard(
     reel = blank(world, latents_for(world, count), size)
     cards = sorted(cards, key=lambda card: card.at)
     numbers = [round(card.at * world.spec.fps / stride) for card in cards]
-    if not cards or numbers[0] < 0 or numbers[-1] >= len(reel.caps) or len(set(numbers)) < len(numbers):
+    if not cards or numbers[-1] >= len(reel.caps) or len(set(numbers)) < len(numbers):
         raise ValueError(
             f"a storyboard of {seconds:g} s needs cards at different times within it, at least "
             f"{stride / world.spec.fps:g} s apart; got {[card.at for card in cards]}"
@@ -362,11 +374,6 @@ def _check(world: World, *clips: Clip) -> None:
         check_size(clip.size)
     if len({clip.size for clip in clips}) > 1:
         raise ValueError(f"the clips differ in size: {' and '.join(str(clip.size) for clip in clips)}")
-
-
-def _check_strength(strength: float) -> None:
-    if not 0 < strength <= 1:
-        raise ValueError(f"strength says how much is made new: above 0 and at most 1, not {strength}")
 
 
 def _clips(

@@ -19,9 +19,9 @@ def expand(world: World, prompt: str, *, seed: int = 0, by: Callable[[str], str]
     """A full description of a scene that a short prompt leaves open, as the captions are that the World learned from.
 
     What the prompt says stays; what it does not say (the hour, the weather, the land, trees and buildings) is drawn by
-    the seed, but for animals, of which there are then none.
-    Chinese prompts become Chinese ones. by: does it instead, for example a language model. ValueError for a World of
-    another simulator than the block world's, and for a prompt that contradicts itself, unless there is `by`.
+    the seed, but for animals, of which there are then none. Chinese prompts become Chinese ones. by: does it instead,
+    for example a language model. ValueError for a World of another simulator than the block world's, and for a prompt
+    that contradicts itself, unless there is `by`.
     """
     if by is not None:
         return by(prompt)
