@@ -299,8 +299,9 @@ def test_with_a_stride_frames_that_follow_each_other_are_one_latent() -> None:
     drawn = tokenizer.decode_uint8(latents)
     assert drawn.shape == frames.shape
     assert psnr(drawn / 255, frames) > 25
-    # Streamed decoding equals whole decoding.
-    assert torch.equal(torch.cat([tokenizer.decode_uint8(latents[n : n + 1]) for n in range(5)]), drawn[:20])
+    # Streamed decoding equals whole decoding, but for rounding: a batch of one may be multiplied in another order.
+    streamed = torch.cat([tokenizer.decode_uint8(latents[n : n + 1]) for n in range(5)])
+    assert (streamed.int() - drawn[:20].int()).abs().max() <= 1
     assert tokenizer.loss(frames[:16])["loss"].isfinite()
 
 
