@@ -183,6 +183,7 @@ def probe(
     out: Path | None = None,
     against: Path | None = None,
     rollouts: int = 0,
+    rerun: bool = False,
 ) -> None:
     """Ask a World about the physics of its simulator: each probe with its floor, its chance level and baselines.
 
@@ -197,11 +198,15 @@ def probe(
         out: Directory for the figures (JSON, JSON lines) and the page; runs/probe-WORLD unless given.
         against: The --out of an earlier run, to be compared with start by start.
         rollouts: So many rollouts beside the truth are stored in OUT/rollouts, as worldproof reads them.
+        rerun: They are also stored in OUT/rollouts.rrd, which `rerun` shows (the extra "rerun").
     """
     from worldsim.probes.profile import profile
 
     out = out or Path("runs") / f"probe-{Path(world).name}"
-    profile(world, only=only, files=probe, starts=starts, seed=seed, out=out, against=against, rollouts=rollouts)
+    profile(
+        world, only=only, files=probe, starts=starts, seed=seed, out=out, against=against, rollouts=rollouts,
+        rerun=rerun,
+    )  # fmt: skip
 
 
 @app.command

@@ -25,7 +25,7 @@ from worldsim.probes.intervals import Interval, mean_interval, plain, share_inte
 from worldsim.probes.probe import Lab, Outcome, Probe
 from worldsim.probes.profile_page import write_profile
 from worldsim.probes.profile_table import table
-from worldsim.probes.stored import store_rollouts
+from worldsim.probes.stored import roll_out, store_rerun, store_rollouts
 
 UNREAD = 0.05  # a World in whose frames nothing can be read at more starts than this does not pass
 _WORST = 5
@@ -77,17 +77,24 @@ def profile(
     out: Path,
     against: Path | None = None,
     rollouts: int = 0,
+    rerun: bool = False,
 ) -> dict[str, Any]:
     """Run the probes that fit a World; print a table and write profile.json, trials.jsonl and profile.html into `out`.
 
     world: name or path. only: names of probes, instead of all that fit. files: Python files with further probes.
     starts: how many a probe has, where it does not say otherwise. against: the `out` of another run with the same seed,
-    whose values are subtracted start by start. rollouts: how many to store in OUT/rollouts, see
-    `worldsim.probes.stored`. A probe that crashes is reported, and the others go on. Returns what is
-    in profile.json. ValueError for a World without a simulator, for names that there are not, probes of other Worlds,
-    and for fewer than 2 starts; ModuleNotFoundError without matplotlib (the extra `report`).
+    whose values are subtracted start by start. rollouts: how many to store in OUT/rollouts, and with `rerun` in
+    OUT/rollouts.rrd, see `worldsim.probes.stored`. A probe that crashes is reported, and the others go on. Returns what
+    is in profile.json. ValueError for a World without a simulator, for names that there are not, probes of other Worlds,
+    for fewer than 2 starts, and for rerun without rollouts; ModuleNotFoundError without matplotlib (the extra
+    `report`), or without rerun where it is asked for.
     """
     import matplotlib  # noqa: F401  now, and not at the end: the page needs it
+
+    if rerun and not rollouts:
+        raise ValueError("what rerun shows is rollouts: say how many (--rollouts 16)")
+    if rerun and importlib.util.find_spec("rerun") is None:
+        raise ModuleNotFoundError('no rerun: pip install "worldsim[rerun]"')
 
     learned = worldsim.load(world)
     probes = [*probes_for(learned.spec.simulator), *(probe for file in files for probe in probes_in(file))]
@@ -139,8 +146,11 @@ def profile(
         write_profile(out / "profile.html", report, outcomes)
         written = [str(out / name) for name in ("profile.json", "trials.jsonl", "profile.html")]
         if rollouts:
-            store_rollouts(lab, out / "rollouts", rollouts)
+            rolled = roll_out(lab, rollouts)
+            store_rollouts(rolled, out / "rollouts")
             written.append(str(out / "rollouts"))
+            if rerun:
+                written.append(str(store_rerun(rolled, out / "rollouts.rrd")))
     print(f"\nwritten: {', '.join(written)}")
     return report
 
