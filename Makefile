@@ -1,6 +1,6 @@
 # Every target works in a bare clone that has only python3 (3.11 or newer); nothing is installed twice.
 #   make play    walk through the learned world
-#   make test    the tests, the linter and the type checker
+#   make test    the tests, a process for each core, the linter and the type checker
 # Another interpreter: make PYTHON=python3.12 play
 
 PYTHON ?= python3
@@ -17,7 +17,7 @@ play: $(RUN)
 	$(BIN)/worldsim play blocks
 
 test: $(DEV)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 	$(MAKE) --no-print-directory lint
 
 lint: $(DEV)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import OrderedDict
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.spec import WorldSpec, space_to_json
-from worldsim.world import World
+from worldsim.world import World, load
 
 # Before pygame is imported anywhere: tests open no window and make no sound.
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -65,6 +67,25 @@ def carrying_world_dir(tiny_spec: WorldSpec, tmp_path_factory: pytest.TempPathFa
     world = random_world(spec, end_logit=-9, carries=True)
     world.overlay = torch.zeros(32, 48, dtype=torch.bool)
     world.overlay[24:, 36:] = True  # a hand
+    world.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def painting_world_dir(carrying_world_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of the same World with a painter, whose weights are random."""
+    path = tmp_path_factory.mktemp("worlds") / "painting"
+    world = copy.copy(load(carrying_world_dir, device="cpu", dtype="float32"))
+    config = DynamicsConfig(
+        channels=32, heads=2, layers=2, time_every=2, text_every=2, condition_channels=32, text_channels=32,
+        causal=False, words=True, sees_known=True, latent_channels=8, action_dim=1, policy_logits=1,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    world.painter = Dynamics(config)
+    painter = world.painter
+    for layer in (painter.to_latent, painter.keep_noisy, *(b.modulation.linear for b in painter.typed_blocks)):
+        torch.nn.init.normal_(layer.weight, std=0.2)
+    world.spec = world.spec.model_copy(update={"guidance_scale": 2.0, "painter_steps": 3})
     world.save(path)
     return path
 

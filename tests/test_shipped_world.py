@@ -75,6 +75,16 @@ def test_it_knows_a_place_again_after_looking_away(world: World, simulator: gym.
     assert np.mean(psnr(left[:, -1], left[:, 0])) > 19.5
 
 
+def test_what_comes_into_view_goes_with_the_place(world: World, simulator: gym.Env) -> None:
+    twin = StandingTwin(simulator, world, standing_places(simulator, world.spec, SEED, 12), lambda frames: None)
+    truth, shown = twin.play([{"camera": (8, 0)}] * 15)
+    painted, true = (frames[:, -1, 10:70].mean((1, 2)) for frames in (shown, truth))  # nothing of it was in view
+    of_others = np.abs(painted[:, None] - true[None]).mean(-1)
+    own = np.diagonal(of_others)
+    assert own.mean() < 0.6 * of_others.mean()
+    assert np.corrcoef(painted.mean(1), true.mean(1))[0, 1] > 0.7
+
+
 def test_it_stands_still_and_its_tokenizer_is_sharp(twin: StandingTwin, world: World) -> None:
     truth, shown = twin.play([{}] * 60)
     assert 255 * change(shown).mean() < 1

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,15 @@ from worldsim.world import World
 def world(request: pytest.FixtureRequest, tiny_world_dir: Path, carrying_world_dir: Path) -> World:
     carries, _, dtype = request.param.rpartition(", ")
     return worldsim.load(carrying_world_dir if carries else tiny_world_dir, device="cpu", dtype=dtype)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_threads() -> Iterator[None]:
+    """Sums could differ with the number of threads that make them, and `make test` gives each process one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def some_actions(world: World, steps: int, seed: int = 0) -> np.ndarray:

@@ -123,12 +123,6 @@ def make(
     )  # fmt: skip
 
 
-def first_frame(world: World, prompt: str | None, seed: int, size: tuple[int, int]) -> Tensor:
-    """The first frame of a film of the prompt, uint8 (height, width, 3), on the World's device."""
-    latents = make(world, blank(world, 1, size, prompt), [seed])
-    return torch.from_numpy(drawn(world, latents, {})[0, 0]).to(world.device)
-
-
 def check_strength(strength: float) -> None:
     """ValueError unless it is above 0 and at most 1."""
     if not 0 < strength <= 1:
@@ -147,13 +141,6 @@ def anew(world: World, frames: np.ndarray, prompt: str, strength: float) -> Reel
     means = reel.latents.mean((0, 2), keepdim=True), like.mean((0, 2), keepdim=True)
     reel.latents = reel.latents + min(1.0, 2 * strength) * (means[1] - means[0])
     return Reel(reel.latents, torch.full_like(reel.caps, strength), reel.texts)
-
-
-def repainted(world: World, frame: Tensor, prompt: str, seed: int, strength: float) -> Tensor:
-    """A frame uint8 (height, width, 3) made anew by a prompt to the degree `strength` in (0, 1], on its device."""
-    stills = frame.cpu().numpy()[None].repeat(world.tokenizer.config.stride, 0)
-    reel = anew(world, stills, prompt, strength)
-    return torch.from_numpy(drawn(world, make(world, reel, [seed]), {})[0, 0]).to(frame.device)
 
 
 @torch.no_grad()

@@ -18,12 +18,14 @@ from torch import Tensor
 from worldsim.model import PATCH
 from worldsim.model.sampler import Memory, remember_context, sample_first, sample_next
 from worldsim.model.shown import Shown
-from worldsim.reel import check_strength, first_frame, repainted
+from worldsim.painter import Painting, paint_ahead, paint_frames, repaint
+from worldsim.reel import check_strength
 from worldsim.spec import check_size
-from worldsim.world import World, load
+from worldsim.world import World
 
 MASK63 = (1 << 63) - 1
 FIRST_FRAME_STEPS = 16  # a frame made from text alone has nothing to lean on: it gets more denoising steps
+_PAINTER = 0x5851F42D4C957F2D  # flips the bits of a seed for what the painter draws
 
 
 @dataclass
@@ -31,8 +33,8 @@ class StepResult:
     """What a step gave: frames uint8 (lanes, H, W, 3), rewards float32 (lanes,), ends bool (lanes,).
 
     latents (lanes, h, w, C): what the frames were drawn from; places (lanes, H, W, 2): where in the frames before each
-    pixel was looked up; moved (lanes, H, W, 4): what was found there, see `worldsim.model.shown`, None if the tokenizer
-    does not carry.
+    pixel was looked up; moved (lanes, H, W, 4): what was found there, see `worldsim.model.shown`, or painted; None if
+    the tokenizer does not carry.
     """
 
     frames: Tensor
@@ -45,7 +47,7 @@ class StepResult:
 
 @dataclass
 class Snapshot:
-    """The full state of a Simulation as plain tensors, lanes first."""
+    """The full state of a Simulation, lanes first."""
 
     memory: Memory
     seeds: list[int]
@@ -53,6 +55,7 @@ class Snapshot:
     frames: Tensor
     contexts: list[tuple[Tensor, Tensor]]
     shown: Shown | None
+    painting: Painting | None
 
 
 def lane_noise(seed: int, draw: int, shape: tuple[int, ...]) -> Tensor:
@@ -95,6 +98,7 @@ class Simulation:
         self._memory = Memory.empty(world.dynamics, lanes, self._grid, world.spec.context_length)
         self.frames = torch.zeros(lanes, height, width, 3, dtype=torch.uint8, device=world.device)
         self._shown: Shown | None = None  # of a World that carries
+        self._painting = Painting.begin(world, self._memory.latents)
         # What each lane started from: latents (T, h, w, C), and the last of them as it is shown, uint8 (H, W, 3).
         self._contexts: list[tuple[Tensor, Tensor]] = [(self._memory.latents[:0], self.frames[0])] * lanes
         seeds = [int(seed) + lane for lane in range(lanes)] if isinstance(seed, int | np.integer) else list(seed)
@@ -152,10 +156,10 @@ class Simulation:
             latents, flat, frames = self._encode_context(context, actions, len(where))
         elif prompt is None:
             latents, flat, frames = self._stored_starts(seeds)
-        elif self.world.spec.painter is not None:
+        elif self.world.painter is not None:
             latents, flat, frames = self._painted(texts, seeds)
         memory.text = self.world.dynamics.encode_prompts(texts)
-        if prompt is not None and self.world.spec.painter is None:
+        if prompt is not None and self.world.painter is None:
             noises = torch.stack([lane_noise(seed, 0, memory.latents.shape[1:]) for seed in seeds])
             sample_first(self.world.dynamics, memory, noises.to(memory.latents), steps=FIRST_FRAME_STEPS)
             frames = self._decode(memory.latents)
@@ -173,7 +177,17 @@ class Simulation:
         for row, (lane, seed) in enumerate(zip(where, seeds, strict=True)):
             self.seeds[lane], self._draws[lane] = int(seed), 1
             self._contexts[lane] = latents[row], frames[row]
+        if self._painting is not None:
+            self._painting.tell(self.world, where, texts)
         return self.frames
+
+    def _noise(self, lanes: Sequence[int]) -> Tensor:
+        """What decides of what the painter paints in these lanes now, (len(lanes), h, w, C)."""
+        return self._painter_noise([self.seeds[lane] for lane in lanes], [self._draws[lane] for lane in lanes])
+
+    def _painter_noise(self, seeds: Sequence[int], draws: Sequence[int]) -> Tensor:
+        shape, pairs = self._memory.latents.shape[1:], zip(seeds, draws, strict=True)
+        return torch.stack([lane_noise(seed ^ _PAINTER, draw, shape) for seed, draw in pairs]).to(self.device)
 
     def _forget(self, lanes: list[int]) -> None:
         """Some lanes have not shown anything but their present frames."""
@@ -184,6 +198,8 @@ class Simulation:
             self._shown = Shown.empty(self.frames, view, overlay)
         else:
             self._shown.put(lanes, Shown.empty(self.frames[lanes], view, overlay))
+        if self._painting is not None:
+            self._painting.clear(lanes)
 
     def _stored_starts(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """The start contexts that the seeds draw: latents (lanes, T, h, w, C), flat actions, and the last frames."""
@@ -201,17 +217,10 @@ class Simulation:
             latents = torch.cat([older.unflatten(0, (len(seeds), -1)), last], 1)
         return latents, starts.actions[picked], frames
 
-    def _painter(self) -> World:
-        painter = load(self.world.spec.painter or "", device=str(self.device), dtype=self.world.dtype)
-        if not painter.spec.film:
-            raise ValueError(f"the painter {self.world.spec.painter} of {self.world.spec.name} makes no films")
-        return painter
-
     def _painted(self, texts: Sequence[str | None], seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """What the World's painter makes of texts, as start contexts of one frame; overlays are those of others."""
-        painter = self._painter()
-        each = [first_frame(painter, text, seed, self.size) for text, seed in zip(texts, seeds, strict=True)]
-        frames, overlay = torch.stack(each), self.world.overlay
+        noise, overlay = self._painter_noise(seeds, [0] * len(seeds)), self.world.overlay
+        frames = paint_frames(self.world, texts, noise)
         if overlay is not None and self.size == self.world.size:
             frames[:, overlay] = self._stored_starts(seeds)[2][:, overlay]
         latents = self.world.tokenizer.encode(frames)[:, None]
@@ -282,9 +291,11 @@ class Simulation:
         )
         latents, tokenizer = memory.latents, self.world.tokenizer
         moved = None if self._shown is None else self._shown.carried(places)
+        if self._painting and self._shown and moved is not None:
+            moved = paint_ahead(self.world, self._shown, self._painting, moved, self._noise)
         self.frames = tokenizer.decode_uint8(latents, moved)
         if self._shown is not None and moved is not None:
-            self._shown.remember(self.frames, moved)
+            self._shown.remember(self.frames, moved, None if self._painting is None else self._painting.easel.busy)
             memory.latents = tokenizer.encode(self.frames)  # it goes on from what is shown
         return StepResult(self.frames, memory.reward.clone(), memory.end > 0, latents, places, moved)
 
@@ -311,16 +322,12 @@ class Simulation:
         night falls, snow lies, and what is there stays about where it is. ValueError for a strength outside.
         """
         check_strength(strength)
-        painter = None if self.world.spec.painter is None else self._painter()  # if it is missing nothing has happened
         self._memory.text = self.world.dynamics.encode_prompts([prompt] * self.lanes)
-        if painter is None:
+        if self._painting is None:
             return self.frames
+        self._painting.tell(self.world, range(self.lanes), [prompt] * self.lanes)
+        frames = repaint(self.world, self.frames, prompt, self._noise(range(self.lanes)), strength)
         overlay = self.world.overlay
-        each = [
-            repainted(painter, frame, prompt, seed + draw, strength)
-            for frame, seed, draw in zip(self.frames, self.seeds, self._draws, strict=True)
-        ]
-        frames = torch.stack(each)
         if overlay is not None and self.size == self.world.size:
             frames[:, overlay] = self.frames[:, overlay]
         self.set_frames(frames)
@@ -357,6 +364,7 @@ class Simulation:
             self.frames.clone(),
             list(self._contexts),
             self._shown and self._shown.map(torch.clone),
+            self._painting and self._painting.picked(range(self.lanes)),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -368,6 +376,7 @@ class Simulation:
             )
         self._memory = snapshot.memory.map(torch.clone)
         self._shown = snapshot.shown and snapshot.shown.map(torch.clone)
+        self._painting = snapshot.painting and snapshot.painting.picked(range(self.lanes))
         self.seeds, self._draws = list(snapshot.seeds), list(snapshot.draws)
         self.frames, self._contexts = snapshot.frames.clone(), list(snapshot.contexts)
 
@@ -387,4 +396,5 @@ class Simulation:
         other.seeds = [self.seeds[lane] for lane in lanes]
         other._draws = [self._draws[lane] for lane in lanes]
         other._contexts = [self._contexts[lane] for lane in lanes]
+        other._painting = self._painting and self._painting.picked(lanes)
         return other

@@ -138,11 +138,14 @@ class WorldSpec(BaseModel):
         lt=1,
         description="of films: correlation of the noise of one latent with that of the one before",
     )
-    painter: str | None = Field(
-        default=None, description="name or path of the World of films that makes first frames from text; else itself"
+    painter_steps: int = Field(
+        default=4, gt=0, description="denoising steps of what comes into view, of a World that has a painter"
     )
     guidance_scale: float = Field(
-        default=1.0, gt=0, description="of films: how many times as far as without its text one goes, unless told"
+        default=1.0,
+        gt=0,
+        description="of films, and of frames painted from text: how many times as far as without its text one goes, "
+        "unless told",
     )
     shortcut: bool = Field(default=False, description="whether the dynamics was trained to know its step size")
     steps: int = Field(default=2, gt=0, description="denoising steps a frame, unless the caller says otherwise")

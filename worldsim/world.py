@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from worldsim.simulation import Simulation
 
 WORLDS = Path(__file__).parent / "worlds"
-FORMAT = 5  # 5: start contexts have their last frame as it was recorded
+FORMAT = 6  # 6: a painter is a network of the World, and no longer the name of another
 _WEIGHTS, _SPEC = "weights.safetensors", "spec.json"
 
 
@@ -47,6 +47,7 @@ class WorldFile(BaseModel):
     spec: WorldSpec
     tokenizer: TokenizerConfig
     dynamics: DynamicsConfig
+    painter: DynamicsConfig | None = None
     start_captions: list[str]
 
 
@@ -78,6 +79,8 @@ class World:
     """Tokenizer, dynamics and start contexts with the spec that says what they are for.
 
     overlay: bool (H, W), pixels that stay on the screen wherever the camera turns, see `worldsim.model.shown`.
+    painter: paints what comes into view, and first frames from text, see `worldsim.model.painting`; for a World that
+    carries and is seen through a camera.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class World:
         dynamics: Dynamics,
         starts: Starts,
         overlay: Tensor | None = None,
+        painter: Dynamics | None = None,
     ) -> None:
         config = dynamics.config
         if config.action_dim != spec.action_dim or config.policy_logits != spec.layout.logits:
@@ -112,7 +116,18 @@ class World:
         self.spec, self.tokenizer, self.dynamics, self.starts = spec, tokenizer, dynamics, starts
         if overlay is not None and (overlay.shape != spec.size or overlay.dtype != torch.bool):
             raise ValueError(f"the overlay must be bool {spec.size}, it is {overlay.dtype} {tuple(overlay.shape)}")
-        self.overlay = overlay
+        if painter is not None and not (tokenizer.config.carries and spec.field_of_view):
+            raise ValueError(
+                f"a painter paints for a World that carries and is seen through a camera, which {spec.name} is not"
+            )
+        if painter is not None and not painter.config.sees_known:
+            raise ValueError(f"the painter of {spec.name} does not see what is known: it needs sees_known")
+        if painter is not None and painter.config.latent_channels != config.latent_channels:
+            raise ValueError(
+                f"the painter makes latents of {painter.config.latent_channels} channels, and the World has "
+                f"{config.latent_channels}"
+            )
+        self.overlay, self.painter = overlay, painter
         self.path: Path | None = None  # of the directory that it was loaded from
         self.digest: str | None = None  # what its files were known by then
 
@@ -180,6 +195,8 @@ class World:
         path = Path(path)
         tensors = {f"tokenizer.{key}": value for key, value in self.tokenizer.state_dict().items()}
         tensors |= {f"dynamics.{key}": value for key, value in self.dynamics.state_dict().items()}
+        if self.painter is not None:
+            tensors |= {f"painter.{key}": value for key, value in self.painter.state_dict().items()}
         tensors |= {"starts.latents": self.starts.latents}
         tensors = {key: value.to(dtype) for key, value in tensors.items()} | {
             "starts.actions": self.starts.actions.float(),
@@ -190,14 +207,15 @@ class World:
         save_tensors(path / _WEIGHTS, tensors)
         file = WorldFile(
             format=FORMAT, spec=self.spec, tokenizer=self.tokenizer.config, dynamics=self.dynamics.config,
-            start_captions=self.starts.captions,
+            painter=None if self.painter is None else self.painter.config, start_captions=self.starts.captions,
         )  # fmt: skip
         write_atomically(path / _SPEC, json.dumps(file.model_dump(mode="json"), indent=1, ensure_ascii=False))
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> World:
         """Move this World to a device and number format, in place; returns it. What `load` gave is shared: do not."""
         device = torch.device(device)
-        for part in (self.tokenizer, self.dynamics):
+        parts: list[nn.Module] = [self.tokenizer, self.dynamics]
+        for part in parts if self.painter is None else [*parts, self.painter]:
             part.to(device, dtype).eval().requires_grad_(False)
             for layer in part.modules():
                 if isinstance(layer, Linear):
@@ -289,7 +307,10 @@ def _load(path: Path, changed: int, device: torch.device, dtype: torch.dtype) ->
     tensors, _ = load_tensors(path / _WEIGHTS)
     with torch.device("meta"):
         tokenizer, dynamics = Tokenizer(file.tokenizer), Dynamics(file.dynamics)
-    for part, module in (("tokenizer", tokenizer), ("dynamics", dynamics)):
+        painter = None if file.painter is None else Dynamics(file.painter)
+    for part, module in (("tokenizer", tokenizer), ("dynamics", dynamics), ("painter", painter)):
+        if module is None:
+            continue
         weights = {key.removeprefix(f"{part}."): value for key, value in tensors.items() if key.startswith(f"{part}.")}
         _check_weights(path, part, module, weights)
         module.load_state_dict(weights, assign=True)
@@ -298,7 +319,7 @@ def _load(path: Path, changed: int, device: torch.device, dtype: torch.dtype) ->
         starts = Starts(latents, actions, frames, file.start_captions)
     except KeyError as error:
         raise ValueError(f"{path / _WEIGHTS} lacks {error}: it holds no start contexts") from None
-    world = World(file.spec, tokenizer, dynamics, starts, tensors.get("overlay")).to(device, dtype)
+    world = World(file.spec, tokenizer, dynamics, starts, tensors.get("overlay"), painter).to(device, dtype)
     world.path, world.digest = path, digest(path / _SPEC, path / _WEIGHTS)
     return world
 

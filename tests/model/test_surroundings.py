@@ -117,3 +117,31 @@ def test_lanes_do_not_see_each_other() -> None:
     for number, lane in enumerate(some):
         alone = run([lane])
         assert all(np.array_equal(one[0], all_[number]) for one, all_ in zip(alone, together, strict=True))
+
+
+def test_ahead_lies_what_comes_into_view_if_the_camera_turns_on() -> None:
+    cameras = [turned(0), turned(0), turned(8), turned(8)]
+    surroundings = Surroundings.empty(torch.stack([picture(cameras[0]), picture(cameras[1])]), VIEW)
+    led = torch.stack([places(cameras[0], cameras[2]), places(cameras[1], cameras[1])])  # the second does not turn
+    moved = lead(surroundings, torch.stack([picture(cameras[0]), picture(cameras[1])]), led)
+    view, turn = surroundings.ahead(moved)
+    torch.testing.assert_close(turn[0], turned(8 + 6 * 8), atol=2e-3, rtol=0)
+    torch.testing.assert_close(turn[1], torch.eye(3), atol=1e-4, rtol=0)
+    there = view[0, ..., 3] > 0
+    assert 0.2 < there.float().mean() < 0.5
+    assert there[:, 0].all()
+    assert not there[:, -1].any()
+    true = picture(turned(56)).float() / 255
+    assert (view[0, ..., :3] - true)[there].abs().mean() < 0.02
+    assert (view[1, ..., 3] > 0).float().mean() > 0.9
+
+    surroundings.keep(torch.stack([picture(turned(56)), picture(turned(0))]), turn)  # somebody has painted it
+    later = lead(
+        surroundings,
+        torch.stack([picture(turned(40)), picture(turned(0))]),
+        torch.stack([places(turned(8), turned(40)), led[1]]),
+    )
+    known = later[0, ..., 3] > 0
+    assert known.float().mean() > 0.95
+    off = (later[0, ..., :3] - picture(turned(40)).float() / 255)[known & (led[0].abs() > 1).any(-1)]
+    assert off.abs().mean() < 0.05

@@ -10,7 +10,7 @@ all are made at once, the frame before is not there yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -28,13 +28,14 @@ from worldsim.model.layers import (
     Linear,
     Rotation,
     place_features,
-    plain,
     rms_norm,
     rotation_in_space,
     rotation_in_time,
 )
 from worldsim.model.motion import Motion, places_before
-from worldsim.model.text import TextEncoder, WordEncoder, encode_bytes, encode_words
+from worldsim.model.text import Text, TextEncoder, WordEncoder, encode_bytes, encode_words
+
+KNOWN_CELLS = 4  # a side: parts of a token of which it is told how much of them is known
 
 
 class DynamicsConfig(BaseModel):
@@ -60,11 +61,14 @@ class DynamicsConfig(BaseModel):
     text_channels: int = 128
     text_layers: int = 2
     words: bool = Field(default=False, description="reads text as a bag of words and pairs, and not as bytes in order")
+    sees_known: bool = Field(default=False, description="is told which pixels are known already: it paints the others")
 
     @model_validator(mode="after")
     def _looks_back(self) -> Self:
         if self.sees_motion and not self.causal:
             raise ValueError("an open network sees no frame before, and so no motion: leave out sees_motion")
+        if self.sees_known and self.causal:
+            raise ValueError("a causal network sees the frame before, and not known pixels: leave out sees_known")
         if self.layers < self.time_every:
             raise ValueError(
                 f"no block would attend through time: {self.layers} layers, and time_every is {self.time_every}"
@@ -83,44 +87,6 @@ class Prediction:
     flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), before each pixel's own factor; None of an open network
     follows: Tensor | None = None  # (batch, time, 16 h, 16 w, 1): that factor
     places: Tensor | None = None  # (batch, time, 16 h, 16 w, 2): where in the frame before each pixel is looked up
-
-
-@dataclass
-class Text:
-    """Encoded text: for each block that attends to it keys and values (batch, heads, length, head_dim), and a mask.
-
-    summary: of all that it says, part of the condition of every frame; None where text is read as bytes.
-    """
-
-    keys: list[Tensor]
-    values: list[Tensor]
-    mask: Tensor  # bool (batch, length)
-    summary: Tensor | None = None  # (batch, condition_channels)
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Text:
-        """The text with `function` applied to every tensor."""
-        summary = None if self.summary is None else function(self.summary)
-        return Text([function(k) for k in self.keys], [function(v) for v in self.values], function(self.mask), summary)
-
-    def followed_by(self, other: Text) -> Text:
-        """These texts, and after them the one text of `other` as often as there are these."""
-
-        def both(mine: Tensor, theirs: Tensor) -> Tensor:
-            return torch.cat([mine, theirs.expand_as(mine)])
-
-        keys, values = (
-            [both(*pair) for pair in zip(mine, theirs, strict=True)]
-            for mine, theirs in ((self.keys, other.keys), (self.values, other.values))
-        )
-        summary = None if self.summary is None or other.summary is None else both(self.summary, other.summary)
-        return Text(keys, values, both(self.mask, other.mask), summary)
-
-    def shortened(self) -> Text:
-        """If there are no texts, only the key that every text has: attention to it alone gives the same, exactly."""
-        if plain(self.mask) or self.mask[:, 1:].any():
-            return self
-        keys, values = ([part[:, :, :1] for part in parts] for parts in (self.keys, self.values))
-        return Text(keys, values, self.mask[:, :1], self.summary)
 
 
 def sinusoid(level: Tensor, channels: int) -> Tensor:
@@ -156,6 +122,9 @@ class Dynamics(nn.Module):
             self.motion = Motion(latent, channels, condition, config.sees_motion)
             self.embed_moved = Linear(latent, channels)
             self.embed_noise = Linear(latent, channels, bias=False)
+        if config.sees_known:
+            self.embed_known = Linear(latent + KNOWN_CELLS**2, channels)
+            self.summarise_known = Linear(latent + KNOWN_CELLS**2, condition, bias=False)
         self.registers = nn.Parameter(torch.randn(config.registers, channels) * 0.02)
         self.embed_level = Linear(64, condition)
         self.embed_step = Linear(64, condition)
@@ -175,7 +144,7 @@ class Dynamics(nn.Module):
         )
         self.final = Conditioned(condition, channels, 2)
         self.keep_noisy = Linear(condition, latent)
-        self.to_latent = Linear(channels, 2 * latent if config.causal else latent)
+        self.to_latent = Linear(channels, 2 * latent if config.causal or config.sees_known else latent)
         self.heads = Linear(config.registers * channels, sum(self._outputs))
         self._initialise()
 
@@ -258,6 +227,7 @@ class Dynamics(nn.Module):
         has_previous: Tensor | None,
         *,
         motion: Tensor | None = None,
+        known: Tensor | None = None,
         cache: Cache | None = None,
         remember: int = 0,
     ) -> Prediction:
@@ -270,6 +240,7 @@ class Dynamics(nn.Module):
         before each, used where has_previous (batch, time); both None for an open network.
         motion (batch, time, 4 h, 4 w, 2): the optical flow by which the frame before each had come about, in pixels, 0
         where it is not known; for a network that sees motion.
+        known (batch, time, h, w, C + 16): for a network that sees what is known, see `worldsim.model.painting.guess`.
         cache: frames remembered before these; the first `remember` frames of this call are added to it in place.
         """
         batch, time, height, width, _ = noisy.shape
@@ -293,6 +264,10 @@ class Dynamics(nn.Module):
         embedded = embedded + action
         if text.summary is not None:
             embedded = embedded + text.summary[:, None]
+        if self.config.sees_known:
+            assert known is not None, "this network is told what is known"
+            # Of a whole picture's light and colours too little comes through attention, as of text.
+            embedded = embedded + self.summarise_known(known.mean((2, 3)))
         condition = self.condition(embedded.flatten(0, 1))
 
         # The input fades out as it becomes noise: the less it says, the less it can distract.
@@ -303,6 +278,8 @@ class Dynamics(nn.Module):
             x = x + before
         if seen is not None:
             x = x + self.motion.embed(seen).to(x.dtype)
+        if self.config.sees_known and known is not None:
+            x = x + self.embed_known(rearrange(known, "b t h w c -> (b t) (h w) c"))
         x = torch.cat([x, self.registers.expand(batch * time, -1, -1).to(x.dtype)], 1)
 
         rotation = rotation_in_space(height, width, head_dim, registers, x.device)
@@ -343,12 +320,15 @@ class Dynamics(nn.Module):
         scale, shift = self.final(condition)
         x = modulate(x, scale, shift)
         drawn = self.to_latent(x[:, :tokens])
-        if moved is not None:
-            # A token decides how much it keeps of what moved there, and what it shows for the rest. A gate between 0
-            # and 1 makes an exact copy easy: an offset would have to be exactly 0.
+        kept = moved
+        if self.config.sees_known and known is not None:
+            kept = rearrange(known[..., : self.config.latent_channels], "b t h w c -> (b t) (h w) c")
+        if kept is not None:
+            # A token decides how much it keeps of what moved there, or is known, and what it shows for the rest. A gate
+            # between 0 and 1 makes an exact copy easy: an offset would have to be exactly 0.
             gate, drawn = drawn.chunk(2, -1)
             keep = gate.sigmoid()
-            drawn = keep * moved + (1 - keep) * drawn
+            drawn = keep * kept + (1 - keep) * drawn
         latents = drawn + self.keep_noisy(condition)[:, None] * flat
         heads = rearrange(self.heads(x[:, tokens:].flatten(1)), "(b t) o -> b t o", b=batch)
         latents = rearrange(latents, "(b t) (h w) c -> b t h w c", b=batch, h=height)

@@ -19,8 +19,9 @@ from einops import rearrange
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from worldsim.model.dynamics import Dynamics, Text
+from worldsim.model.dynamics import Dynamics
 from worldsim.model.forcing import mix
+from worldsim.model.text import Text
 
 
 class FilmConfig(BaseModel):
@@ -96,19 +97,23 @@ def film_loss(model: Dynamics, config: FilmConfig, latents: Tensor, text: Tensor
     level, given = film_levels(batch, time, config, latents.device)
     told = torch.rand(batch, 1, device=text.device) >= config.drop_text
     noisy = mix(latents, remembered_noise(torch.randn_like(latents), config.noise_memory), level)
-    said = _predict(model, noisy, level, model.encode_text(torch.where(told, text, 0)))
+    said = predict(model, noisy, level, model.encode_text(torch.where(told, text, 0)))
     error = (said - latents).square().mean((2, 3, 4))
     count = (~given).sum()
     loss = (~given * error / level.clamp_min(config.least_level).square()).sum() / count
     return {"loss": loss, "clean": ((~given * error).sum() / count).detach()}
 
 
-def _predict(model: Dynamics, noisy: Tensor, level: Tensor, text: Text) -> Tensor:
-    """Clean latents, float32, of frames for which there are no actions, by a network of any number format."""
+def predict(model: Dynamics, noisy: Tensor, level: Tensor, text: Text, known: Tensor | None = None) -> Tensor:
+    """Clean latents, float32, of frames for which there are no actions, by a network of any number format.
+
+    known: for a painter, see `worldsim.model.painting.guess`.
+    """
     noisy = noisy.to(model.no_action.dtype)
     none = noisy.new_zeros(*level.shape, model.config.action_dim)
     without = torch.zeros_like(level, dtype=torch.bool)
-    return model(noisy, level, torch.zeros_like(level), none, without, text, None, None).latents.float()
+    said = model(noisy, level, torch.zeros_like(level), none, without, text, None, None, known=known)
+    return said.latents.float()
 
 
 @torch.no_grad()
@@ -125,7 +130,7 @@ def denoising_error(
     found = []
     for first in range(0, len(pairs), at_once):
         number, draw = torch.tensor(pairs[first : first + at_once], device=latents.device).T
-        said = _predict(model, noisy[draw], level[draw], _pick(texts, number))
+        said = predict(model, noisy[draw], level[draw], _pick(texts, number))
         found.append((said - latents).square().mean((1, 2, 3, 4)))
     return torch.cat(found).view(len(texts.mask), -1).mean(1)
 
@@ -187,7 +192,7 @@ def sample_film(
         level = torch.where(kept, shown, caps * (1 - step / steps))
         total = torch.zeros_like(latents)
         for film, index, text, count in passes:
-            said = _guided(dynamics, noisy[film, index], level[index], _pick(texts, text), guidance_scale, unwanted)
+            said = guided(dynamics, noisy[film, index], level[index], _pick(texts, text), guidance_scale, unwanted)
             total.index_put_((film, index), count * said, accumulate=True)
         clean = total / weight.clamp_min(1e-6)
         left = (steps - step - 1) / (steps - step)  # the next level as a share of this one
@@ -230,13 +235,20 @@ def _pick(texts: Text, number: Tensor) -> Text:
     return texts.map(lambda tensor: tensor[number])
 
 
-def _guided(
-    dynamics: Dynamics, noisy: Tensor, level: Tensor, text: Text, scale: float, unwanted: Text | None
+def guided(
+    dynamics: Dynamics,
+    noisy: Tensor,
+    level: Tensor,
+    text: Text,
+    scale: float,
+    unwanted: Text | None,
+    known: Tensor | None = None,
 ) -> Tensor:
-    """What the dynamics says of windows (n, time, h, w, C), guided; unwanted: one text."""
+    """What the dynamics says of windows (n, time, h, w, C), guided (classifier-free); unwanted: one text."""
     if scale == 1 or unwanted is None:
-        return _predict(dynamics, noisy, level, text)
-    said, without = _predict(
-        dynamics, noisy.repeat(2, 1, 1, 1, 1), level.repeat(2, 1), text.followed_by(unwanted)
+        return predict(dynamics, noisy, level, text, known)
+    twice = known if known is None else known.repeat(2, 1, 1, 1, 1)
+    said, without = predict(
+        dynamics, noisy.repeat(2, 1, 1, 1, 1), level.repeat(2, 1), text.followed_by(unwanted), twice
     ).chunk(2)
     return without + scale * (said - without)

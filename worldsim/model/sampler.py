@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.model.cache import Cache
-from worldsim.model.dynamics import Dynamics, Prediction, Text
+from worldsim.model.dynamics import Dynamics, Prediction
 from worldsim.model.forcing import mix
 from worldsim.model.motion import POINTS
 from worldsim.model.optical_flow import optical_flow
 from worldsim.model.rewards import expected_reward
+from worldsim.model.text import Text
 
 Predict = Callable[[Tensor, Tensor, Tensor, bool], Prediction]
 

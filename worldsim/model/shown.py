@@ -23,6 +23,7 @@ FRAMES = 60  # that are kept: what was drawn longer ago is looked up anew in the
 _UNKNOWN = -float(FRAMES)  # the number of the frame where a pixel was drawn that was not in any
 _HARDLY = 0.01  # so little of a colour may come from the overlay
 _EVENLY = 0.7548776662466927, 0.5698402909980532  # multiples of both cover a square evenly (Roberts 2018)
+_LITTLE = 0.004  # of a frame that is shown for now alone: it is kept all the same
 _APART = 2.5  # pixels between the places of neighbours from which on they were not neighbours where they were drawn
 
 
@@ -92,15 +93,23 @@ class Shown:
         moved = torch.cat([colours, there.float()], -1)
         return moved if self.surroundings is None else self.surroundings.filled(moved, places, self.overlay)
 
-    def remember(self, frames: Tensor, moved: Tensor) -> None:
-        """What is shown now, uint8 (lanes, H, W, 3), and what was `carried` there: what is the same was kept."""
+    def remember(self, frames: Tensor, moved: Tensor, passing: Tensor | None = None) -> None:
+        """What is shown now, uint8 (lanes, H, W, 3), and what was `carried` there: what is the same was kept.
+
+        passing: bool (lanes,), where what was not known is shown for now alone, and is not known in the next frame.
+        """
         self.number = self.number + 1
         same = (frames == (255 * moved[..., :3]).round().to(torch.uint8)).all(-1, keepdim=True)
         recent = self.sources[..., 2:] > (self.number - FRAMES)[:, None, None, None]
         kept = same if self.overlay is None else same | self.overlay[..., None]
         self._put(frames, kept & recent)
+        whole = None
+        if passing is not None:
+            unsure = passing[:, None, None] & (moved[..., 3] == 0)
+            self.sources[..., 2].masked_fill_(unsure, _UNKNOWN)
+            whole = unsure.flatten(1).float().mean(1) < _LITTLE
         if self.surroundings is not None:
-            self.surroundings.remember(frames)
+            self.surroundings.remember(frames, whole)
 
     def replace(self, frames: Tensor) -> None:
         """The present frames are others, uint8 (lanes, H, W, 3), all of which was drawn there."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -27,11 +27,30 @@ _SAME, _NEAR, _STALE = math.radians(2), math.radians(8), 20  # angles between vi
 _EVERY = 8  # pixels between the points whose flow is looked at
 _ROUNDS = 3  # of fitting, from the second on weighted by what the one before did not fit
 _AT_ONCE = 16384  # pixels that are looked up together: a thousand numbers each
+_AHEAD, _MOST_STEPS = math.radians(55), 30  # how far a camera that turns is looked ahead of, and in how many steps
+_WHOLLY = 0.99  # what is known of a pixel between others, if all of it is
 _TOLERANCE = 2e-3  # radians by which flow may miss the rotation and still counts in full
 
 
+class OfLanes:
+    """A dataclass whose tensors have an entry for each lane."""
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same with `function` applied to every tensor."""
+        parts: dict[str, Any] = {
+            name: function(value) if isinstance(value, Tensor) else value for name, value in vars(self).items()
+        }
+        return type(self)(**parts)
+
+    def put(self, lanes: list[int], other: Self) -> None:
+        """Replace some lanes by those of others."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                value[lanes] = getattr(other, name)
+
+
 @dataclass
-class Surroundings:
+class Surroundings(OfLanes):
     """Pictures that were shown and where the camera looked, lanes first; about a megabyte a lane at 80x128."""
 
     frames: Tensor  # uint8 (lanes, PICTURES, H, W, 3)
@@ -39,6 +58,7 @@ class Surroundings:
     anchors: Tensor  # the same of the picture that was first kept in its place: newer ones must not draw it along
     shown: Tensor  # int64 (lanes, PICTURES): the step of each picture, -1 where there is none
     turn: Tensor  # float32 (lanes, 3, 3): of the present camera
+    rate: Tensor  # float32 (lanes, 3, 3): from its axes to those of the camera before
     step: Tensor  # int64 (lanes,)
     field_of_view: float  # of the height, in degrees
 
@@ -50,23 +70,11 @@ class Surroundings:
         surroundings = cls(
             frames=frames.new_zeros(lanes, PICTURES, *frames.shape[1:]), turns=turns.clone(), anchors=turns.clone(),
             shown=torch.full((lanes, PICTURES), -1, device=device), turn=turns[:, 0].clone(),
-            step=torch.zeros(lanes, dtype=torch.int64, device=device), field_of_view=field_of_view,
+            rate=turns[:, 0].clone(), step=torch.zeros(lanes, dtype=torch.int64, device=device),
+            field_of_view=field_of_view,
         )  # fmt: skip
         surroundings.remember(frames)
         return surroundings
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Surroundings:
-        """Surroundings with `function` applied to every tensor."""
-        parts: dict[str, Any] = {
-            name: function(value) if isinstance(value, Tensor) else value for name, value in vars(self).items()
-        }
-        return Surroundings(**parts)
-
-    def put(self, lanes: list[int], other: Surroundings) -> None:
-        """Replace some lanes by those of others."""
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor):
-                value[lanes] = getattr(other, name)
 
     def filled(self, moved: Tensor, places: Tensor, overlay: Tensor | None = None) -> Tensor:
         """Moved frames (lanes, H, W, 4), see `worldsim.model.shown`, and what they know nothing of from other pictures.
@@ -74,13 +82,18 @@ class Surroundings:
         The camera turns as the places (lanes, H, W, 2) say: to be called once a step, before `remember`. overlay, bool
         (H, W): the pixels of all pictures that do not show what lies in their direction.
         """
-        self.turn = _product(self.turn, self._rotation(places))
+        self.rate = self._rotation(places)
+        self.turn = _product(self.turn, self.rate)
+        return self.looked_up(moved, self.turn, overlay)
+
+    def looked_up(self, moved: Tensor, turn: Tensor, overlay: Tensor | None = None) -> Tensor:
+        """What a camera turned by `turn` (lanes, 3, 3) sees, of which `moved` is known, and the rest from pictures."""
         moved = moved.clone()
         # With the pixels beside it: between those, colours are of both.
         hidden = None if overlay is None else F.max_pool2d(overlay[None].float(), 3, 1, 1)[0] > 0
         height, width = moved.shape[1:3]
-        # From the present camera's axes to those of each picture's.
-        there = _product(self.turns.transpose(-1, -2), self.turn[:, None])
+        # From the camera's axes to those of each picture's.
+        there = _product(self.turns.transpose(-1, -2), turn[:, None])
         rays = self._rays(pixel_places(height, width, moved.device))
         for lane, row, column in (part.unbind(1) for part in (moved[..., 3] == 0).nonzero().split(_AT_ONCE)):
             seen_along = (there[lane] * rays[row, column, None, None]).sum(-1)  # (pixels, PICTURES, 3)
@@ -97,15 +110,52 @@ class Surroundings:
             moved[lane, row, column] = torch.where((newest >= 0)[:, None], colours, moved[lane, row, column])
         return moved
 
-    def remember(self, frames: Tensor) -> None:
-        """Keep what is shown now, uint8 (lanes, H, W, 3), where there is no picture of that direction that is new."""
+    def ahead(self, moved: Tensor, overlay: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What is known of the view some steps on, if the camera turns on as it did: like `moved`, and its turn.
+
+        So far that it looks elsewhere by _AHEAD; not at all where it hardly turns.
+        """
+        steps = (_AHEAD / _angle(self.rate).clamp_min(1e-6)).floor()
+        steps = torch.where(steps > _MOST_STEPS, 0, steps)
+        led = torch.eye(3, device=moved.device).expand_as(self.rate)
+        for number in range(1, _MOST_STEPS + 1):
+            led = torch.where((steps >= number)[:, None, None], _product(led, self.rate), led)
+        height, width = moved.shape[1:3]
+        rays = self._rays(pixel_places(height, width, moved.device))
+        along = (led[:, None, None] * rays[..., None, :]).sum(-1)
+        found = self._places(along, width / height)
+        known = moved if overlay is None else moved * ~overlay[..., None]
+        lane = torch.arange(len(moved), device=moved.device)[:, None, None].expand(found.shape[:3])
+        seen = bilinear(known, lane, pixels_of(found, height, width))
+        there = (seen[..., 3:] > _WHOLLY) & (found.abs() <= 1).all(-1, keepdim=True) & (along[..., 2:] > 0)
+        view = torch.where(there, F.pad(seen[..., :3], (0, 1), value=1.0), 0.0)
+        turn = _product(self.turn, led)
+        return self.looked_up(view, turn, overlay), turn
+
+    def keep(self, frames: Tensor, turn: Tensor) -> None:
+        """Keep frames, uint8 (lanes, H, W, 3), of what a camera turned by `turn` (lanes, 3, 3) will see."""
+        lanes, slot = torch.arange(len(frames), device=frames.device), self.shown.argmin(1)
+        self.frames[lanes, slot], self.turns[lanes, slot], self.anchors[lanes, slot] = frames, turn, turn
+        self.shown[lanes, slot] = self.step
+
+    def turns_to(self, turn: Tensor) -> Tensor:
+        """Which lanes' cameras turn, and look nearly as one turned by `turn` (lanes, 3, 3) does: bool (lanes,)."""
+        rate, apart = _angle(self.rate), _angle(_product(self.turn.transpose(-1, -2), turn))
+        return (rate > _AHEAD / _MOST_STEPS) & (apart < _AHEAD / 2)
+
+    def remember(self, frames: Tensor, whole: Tensor | None = None) -> None:
+        """Keep what is shown now, uint8 (lanes, H, W, 3), where there is no picture of that direction that is new.
+
+        whole: bool (lanes,), whose frames are not to be forgotten in part; those of others are not kept.
+        """
         self.step = self.step + 1
         cosine = ((self.anchors * self.turn[:, None]).sum((-1, -2)) - 1) / 2  # of the angle of a rotation, by its trace
         angle = torch.where(self.shown >= 0, cosine.clamp(-1, 1).arccos(), torch.inf)
         angle, nearest = angle.min(1)
         last = self.shown.gather(1, nearest[:, None])[:, 0]
         same = angle < _SAME
-        lanes = (same | (angle > _NEAR) | (last < self.step - _STALE)).nonzero()[:, 0]
+        wanted = same | (angle > _NEAR) | (last < self.step - _STALE)
+        lanes = (wanted if whole is None else wanted & whole).nonzero()[:, 0]
         same, oldest = same[lanes], self.shown[lanes].argmin(1)
         slot = torch.where(same, nearest[lanes], oldest)
         self.frames[lanes, slot], self.turns[lanes, slot] = frames[lanes], self.turn[lanes]
@@ -123,8 +173,7 @@ class Surroundings:
         rotation = self._rotation(places)
         rays = self._rays(pixel_places(height, width, places.device))
         along = (rotation[:, None, None] * rays[..., None, :]).sum(-1)
-        cosine = (rotation.diagonal(dim1=1, dim2=2).sum(-1) - 1) / 2
-        return self._places(along, width / height), torch.rad2deg(cosine.clamp(-1, 1).arccos())
+        return self._places(along, width / height), torch.rad2deg(_angle(rotation))
 
     def _rays(self, places: Tensor) -> Tensor:
         """Directions (..., 3), right, down and ahead, of places (..., 2), of a whole picture (height, width, 2)."""
@@ -163,6 +212,11 @@ class Surroundings:
             vh = torch.stack([vh[:, 0], vh[:, 1], torch.linalg.cross(vh[:, 0], vh[:, 1])], 1)
             rotation = _product(u, vh)
         return rotation
+
+
+def _angle(rotation: Tensor) -> Tensor:
+    """Of rotations (..., 3, 3), in radians, by their trace."""
+    return ((rotation.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2).clamp(-1, 1).arccos()
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:

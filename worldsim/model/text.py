@@ -7,19 +7,59 @@ time: what films are told by.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from zlib import crc32
 
 import torch
 from torch import Tensor, nn
 
-from worldsim.model.layers import Block, RMSNorm, rotation_in_time
+from worldsim.model.layers import Block, RMSNorm, plain, rotation_in_time
 
 TEXT_LENGTH = 224  # bytes; longer text is cut (at a whole character)
 WORDS = 96  # words and pairs of a text that are read; the others are not
 _BUCKETS = 4096
 _PAD = 0
 _PIECES = re.compile(r"[\u4e00-\u9fff]|[^\W_\u4e00-\u9fff]+")  # a Chinese character is a word
+
+
+@dataclass
+class Text:
+    """Encoded text: for each block that attends to it keys and values (batch, heads, length, head_dim), and a mask.
+
+    summary: of all that it says, part of the condition of every frame; None where text is read as bytes.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    mask: Tensor  # bool (batch, length)
+    summary: Tensor | None = None  # (batch, condition_channels)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Text:
+        """The text with `function` applied to every tensor."""
+        summary = None if self.summary is None else function(self.summary)
+        return Text([function(k) for k in self.keys], [function(v) for v in self.values], function(self.mask), summary)
+
+    def followed_by(self, other: Text) -> Text:
+        """These texts, and after them the one text of `other` as often as there are these."""
+
+        def both(mine: Tensor, theirs: Tensor) -> Tensor:
+            return torch.cat([mine, theirs.expand_as(mine)])
+
+        keys, values = (
+            [both(*pair) for pair in zip(mine, theirs, strict=True)]
+            for mine, theirs in ((self.keys, other.keys), (self.values, other.values))
+        )
+        summary = None if self.summary is None or other.summary is None else both(self.summary, other.summary)
+        return Text(keys, values, both(self.mask, other.mask), summary)
+
+    def shortened(self) -> Text:
+        """If there are no texts, only the key that every text has: attention to it alone gives the same, exactly."""
+        if plain(self.mask) or self.mask[:, 1:].any():
+            return self
+        keys, values = ([part[:, :, :1] for part in parts] for parts in (self.keys, self.values))
+        return Text(keys, values, self.mask[:, :1], self.summary)
 
 
 def encode_bytes(texts: list[str | None], device: torch.device | str = "cpu") -> Tensor:

@@ -30,6 +30,7 @@ from worldsim.model.wasserstein import patch_distance
 # Heights that the picture moves until the error of a frame that a dynamics made, and its patches, count half: what is
 # detailed stays so for longer than it stays where it was.
 _ERROR_FADE, _PATCHES_FADE = 0.25, 1.0
+_LOOSELY = 0.2  # how much details of what was not in view are to be those of the latents
 _FIT_WEIGHT = 0.01  # of the loss of whether what has moved fits
 # So much farther from the truth may be what has moved, and be kept, as what is drawn anew fades to a mean; but not more
 # than this: a block that is gone is gone, however faintly it was drawn.
@@ -73,7 +74,7 @@ class Tokenizer(nn.Module):
     """Frames (batch * stride, H, W, 3), uint8 or float in [0, 1], to latents (batch, H/16, W/16, C) and back.
 
     With a stride of more than 1, so many frames in a row, of the same clip, become one latent and one becomes them
-    again, knowing of no other: a film can be drawn as it comes, and it is the same as drawn at once.
+    again, knowing of no other: a film can be drawn as it comes, and but for rounding it is the same as drawn at once.
 
     `fit` finds the encoder from frames; then the decoder can be trained. The variance of latents is 1 on average, and
     that of a channel goes with the square root of the variance that it explains: halfway between pixels, where the
@@ -154,7 +155,7 @@ class Tokenizer(nn.Module):
             return drawn
         return torch.where(fits > 0, moved[..., :3], drawn)
 
-    def _linear_inverse(self, latents: Tensor) -> Tensor:
+    def linear_inverse(self, latents: Tensor) -> Tensor:
         """Latents (batch, h, w, C) to pictures (batch * stride, 16 h, 16 w, 3), about [-1, 1]."""
         base = linear(latents, self.synthesis.T, self.mean)
         return rearrange(base, "b h w (s p q c) -> (b s) (h p) (w q) c", p=PATCH, q=PATCH, c=3)
@@ -163,7 +164,7 @@ class Tokenizer(nn.Module):
         """Frames drawn anew, about [0, 1], and whether instead what has moved there fits, a logit a pixel."""
         height, width = latents.shape[1:3]
         flat = rearrange(latents, "b h w c -> b (h w) c")
-        base = self._linear_inverse(latents)
+        base = self.linear_inverse(latents)
         x = self._blocks(self.wide, self.from_latent(flat), height, width)
         x = rearrange(self.split(x), "b (h w) (p q c) -> b (h p w q) c", h=height, p=2, q=2)
         if self.config.carries:
@@ -233,8 +234,10 @@ class Tokenizer(nn.Module):
             new = of_made & (before[..., 3:] == 0)
             off = torch.where(new, _coarse(off), off)
             # Far from the truth nothing else would hold the colours: they are to be those that the dynamics says.
-            said = (self._linear_inverse(latents).float() + 1) / 2
-            held = torch.where(new, _coarse(output - said), 0).square().mean()
+            said = (self.linear_inverse(latents).float() + 1) / 2
+            # And loosely its details, which nothing else would keep from being coloured glitter.
+            apart = output - said
+            held = (torch.where(new, _coarse(apart), 0).square() + _LOOSELY * (new * apart).square()).mean()
         squared = off.square().mean((1, 2, 3))
         edges = sum(off.diff(dim=axis).abs().mean((1, 2, 3)) for axis in (1, 2))
         loss = (torch.exp2(-away / _ERROR_FADE) * (squared + 0.05 * edges)).mean() + held

@@ -85,8 +85,8 @@ def profile(
     starts: how many a probe has, where it does not say otherwise. against: the `out` of another run with the same seed,
     whose values are subtracted start by start. rollouts: how many to store in OUT/rollouts, and with `rerun` in
     OUT/rollouts.rrd, see `worldsim.probes.stored`. A probe that crashes is reported, and the others go on. Returns what
-    is in profile.json. ValueError for a World without a simulator, for names that there are not, probes of other Worlds,
-    for fewer than 2 starts, and for rerun without rollouts; ModuleNotFoundError without matplotlib (the extra
+    is in profile.json. ValueError for a World without a simulator, for names that there are not, probes of other
+    Worlds, for fewer than 2 starts, and for rerun without rollouts; ModuleNotFoundError without matplotlib (the extra
     `report`), or without rerun where it is asked for.
     """
     import matplotlib  # noqa: F401  now, and not at the end: the page needs it

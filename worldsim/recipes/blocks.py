@@ -2,7 +2,7 @@
 
 from worldsim.model.forcing import ForcingConfig
 from worldsim.model.tokenizer import TokenizerConfig
-from worldsim.recipes.recipe import DynamicsSizes, Recipe
+from worldsim.recipes.recipe import DynamicsSizes, PainterRecipe, Recipe
 from worldsim.training.loop import Phase
 
 RECIPE = Recipe(
@@ -42,15 +42,27 @@ RECIPE = Recipe(
             settings={"own": 0.5, "own_depth": 64, "own_floor": 0.0, "drift": 0.02},
         ),
     ],
-    # Then the decoder learns to draw what is made, twice, because what it draws is what goes on. What has come into
-    # view is to look like a world: without a discriminator it is haze, and with it for longer, ornaments (NOTES.md).
+    # Then the decoder learns to draw what is made and painted, twice, because what it draws is what goes on. A
+    # discriminator that has its way for longer makes ornaments and coloured glitter (NOTES.md).
     decoder_phases=[
-        Phase(minutes=8, batch=12, rate=5e-4, rate_end=3e-4, settings={"adversarial": 0.01}),
-        Phase(minutes=8, batch=12, rate=3e-4, rate_end=1e-4, settings={"adversarial": 0.01}),
+        Phase(minutes=20, batch=12, rate=5e-4, rate_end=2e-5, settings={"adversarial": 3e-3, "gridless": 1.0}),
+        Phase(minutes=9, batch=12, rate=4e-4, rate_end=1e-5, settings={"adversarial": 3e-4, "gridless": 1.0}),
     ],
     average=0.995,  # of 200 steps: a longer one lags behind in the last minutes
     temperature=0.0,  # of the noise that frames are made from: 1 shows more detail, and is wrong sooner (NOTES.md)
     field_of_view=70.0,
-    painter="blocks_film",
+    # What comes into view, and first frames from text: learned from single frames of as many places as may be.
+    painter=PainterRecipe(
+        frames=256_000,
+        episode_frames=40,
+        policy="blocks",
+        env_kwargs={"overlay": False},
+        sizes=DynamicsSizes(channels=192, heads=3, layers=6, time_every=2, condition_channels=192),
+        film="blocks_film",  # which has learned for an hour and a half what places look like
+        steps=8,
+    ),
+    painter_phases=[Phase(minutes=55, batch=48, rate=1.5e-3, rate_end=5e-5)],
+    start_frames=4,  # what ships is to be small
+    guidance_scale=2.5,
     context_length=11,  # a clip of 12 frames shows no frame more than 11 others
 )

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from worldsim.model.dynamics import DynamicsConfig
 from worldsim.model.filming import FilmConfig
 from worldsim.model.forcing import ForcingConfig
+from worldsim.model.painting import PaintingConfig
 from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.training.loop import Phase
 
-_PHASES = ("tokenizer_phases", "dynamics_phases", "decoder_phases")
+_PHASES = ("tokenizer_phases", "dynamics_phases", "painter_phases", "decoder_phases")
 
 
 class DynamicsSizes(BaseModel):
@@ -34,6 +35,23 @@ class DynamicsSizes(BaseModel):
     def _fit(self) -> Self:
         DynamicsConfig(**self.model_dump(), action_dim=1, policy_logits=1)  # now, and not after the recording
         return self
+
+
+class PainterRecipe(BaseModel):
+    """What a painter learns from, and its sizes, see `worldsim.model.painting`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frames: int = Field(description="frames to record for it, of as many places as may be")
+    episode_frames: int = 40
+    policy: str = "auto"
+    env_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="changes to the recipe's: nothing should lie over the picture"
+    )
+    sizes: DynamicsSizes = DynamicsSizes()
+    film: str | None = Field(default=None, description="World of films, of the same sizes, whose weights to begin with")
+    painting: PaintingConfig = PaintingConfig()
+    steps: int = Field(default=4, gt=0, description="denoising steps of what comes into view")
 
 
 class Recipe(BaseModel):
@@ -65,8 +83,9 @@ class Recipe(BaseModel):
         default=None, gt=0, lt=180, description="degrees, see WorldSpec; for a tokenizer that carries"
     )
     temperature: float = 1.0
-    painter: str | None = Field(default=None, description="World that makes first frames from text, see WorldSpec")
-    guidance_scale: float = Field(default=1.0, gt=0, description="of films, see WorldSpec")
+    painter: PainterRecipe | None = Field(default=None, description="for a World seen through a camera that turns")
+    painter_phases: list[Phase] = []
+    guidance_scale: float = Field(default=1.0, gt=0, description="of films and painted frames, see WorldSpec")
     starts: int = Field(default=32, description="start contexts that are stored with the World")
     start_frames: int = Field(default=16, description="frames of each start context; cut to context_length")
     start_seed: int = Field(default=5_000_000, description="seeds of the start contexts; never recorded for training")
@@ -79,6 +98,14 @@ class Recipe(BaseModel):
             )
         if self.film is not None and (self.tokenizer.carries or self.dynamics.sees_motion):
             raise ValueError("films are made all at once: nothing is carried on or seen to move (carries, sees_motion)")
+        return self
+
+    @model_validator(mode="after")
+    def _painters_have_what_they_need(self) -> Self:
+        if (self.painter is None) != (not self.painter_phases):
+            raise ValueError("a painter needs painter_phases, and they need a painter: give both or neither")
+        if self.painter is not None and self.field_of_view is None:
+            raise ValueError("a painter paints what comes into view as a camera turns: set field_of_view")
         return self
 
     @property

@@ -17,6 +17,7 @@ from worldsim.recipes.recipe import Recipe
 from worldsim.training.drawing import drawing_batches, make_frames
 from worldsim.training.film import film_drawing_batches
 from worldsim.training.loop import Loss, Phase, Training, trained_rival
+from worldsim.training.painting import painted_views
 from worldsim.world import World, load
 
 
@@ -26,7 +27,8 @@ def train_decoder(
 ) -> None:  # fmt: skip
     """Train the tokenizer's decoder further, beside recorded frames on those that the World makes, and save it there.
 
-    The encoder stays, and so all that was encoded, and the dynamics. step: the dynamics'; trained on, it makes others.
+    The encoder stays, and so all that was encoded, and the dynamics. step: of what makes the frames; trained on, it
+    makes others.
     """
     discriminator = new_discriminator(recipe.decoder_phases, device)
     if discriminator is not None and (learned := trained_rival(out / "tokenizer.safetensors")):
@@ -62,4 +64,6 @@ def _drawing_batches(
 ) -> Iterator[Batch]:
     if world.spec.film:
         return film_drawing_batches(world, store, phase.batch, device, seed)
-    return drawing_batches(store, make_frames(world, store, made, seed=seed, show=show), phase.batch, device, seed)
+    painted = None if world.painter is None else painted_views(world, store, max(phase.batch // 2, 1), device, seed)
+    made_frames = make_frames(world, store, made, seed=seed, show=show)
+    return drawing_batches(store, made_frames, phase.batch, device, seed, painted)

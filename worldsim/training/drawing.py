@@ -83,8 +83,10 @@ def _go_on(world: World, store: FrameStore, first: np.ndarray, steps: int, seed:
         if result.moved is not None:
             moved.append(_in_255ths(result.moved))
             led = true.carried(result.places)
-            true_moved.append(_in_255ths(led[..., :3]))
-            true.remember(torch.from_numpy(np.array(store.frames[before + 1])).to(run.device), led)
+            truth = torch.from_numpy(np.array(store.frames[before + 1])).to(run.device)
+            # What a painter has made up, and nobody had seen, is to be kept.
+            true_moved.append(_in_255ths(torch.where(led[..., 3:] > 0, led[..., :3], truth / 255)))
+            true.remember(truth, led)
         bar.update(len(first))
     path = motion_of(store, after.T)[:, 1:].norm(dim=-1).mean((2, 3)) / store.size[0]
     made = {"latents": torch.stack(latents), "rows": torch.from_numpy(after[1:]), "travelled": path.cumsum(1).T}
@@ -95,10 +97,13 @@ def _in_255ths(pictures: Tensor) -> Tensor:
     return (255 * pictures).round().to(torch.uint8).cpu()
 
 
-def drawing_batches(store: FrameStore, made: Made, batch: int, device: torch.device, seed: int) -> Iterator[Batch]:
+def drawing_batches(
+    store: FrameStore, made: Made, batch: int, device: torch.device, seed: int, painted: Iterator[Batch] | None = None
+) -> Iterator[Batch]:
     """Endless batches for `Tokenizer.loss`: a quarter recorded frames, the rest what was made beside what is true.
 
     The logarithm of the steps from the truth is uniform: what is near is seen most, and what is far at all.
+    painted: what a painter made of views, see `worldsim.training.painting.painted_views`, added to each batch.
     """
     rng = np.random.default_rng(seed)
     steps, count = made.rows.shape
@@ -114,4 +119,8 @@ def drawing_batches(store: FrameStore, made: Made, batch: int, device: torch.dev
         for name, moved in (("moved", made.moved), ("true_moved", made.true_moved)):
             if moved is not None:  # nothing has moved to where the recorded frames are
                 parts[name] = F.pad(moved[picked], (0, 0) * 3 + (batch - of_made, 0))
-        yield recorded | {name: part.to(device) for name, part in parts.items()}
+        parts = {name: part.to(device) for name, part in parts.items()}
+        if painted is not None:
+            more = next(painted)
+            parts = {name: torch.cat([part, more[name]]) for name, part in parts.items()}
+        yield recorded | parts

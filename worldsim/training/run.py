@@ -1,4 +1,4 @@
-"""`worldsim train RECIPE`: record, train the tokenizer, encode, train the dynamics, then the decoder on its frames.
+"""`worldsim train RECIPE`: record, train the tokenizer, encode, train the dynamics and the painter, then the decoder.
 
 Every stage leaves its result in the output directory and is skipped when it is there, so the same command started
 again goes on where the last one was stopped, however it was stopped. Needs neither av nor pygame.
@@ -38,12 +38,13 @@ from worldsim.model.forcing import ForcingConfig, dynamics_loss
 from worldsim.model.rewards import reward_values
 from worldsim.model.tokenizer import ReconstructionConfig, Tokenizer
 from worldsim.recipes import load_recipe
-from worldsim.recipes.recipe import Recipe
+from worldsim.recipes.recipe import PainterRecipe, Recipe
 from worldsim.spec import WorldSpec, check_size
 from worldsim.training.decoder import new_discriminator, train_decoder
 from worldsim.training.film import film_mix, train_film_dynamics
 from worldsim.training.loop import Loss, Phase, Training
 from worldsim.training.own_clips import going_on
+from worldsim.training.painting import check_painter, train_painter
 from worldsim.world import Starts, World, load
 
 TrainPart = Callable[..., Training]  # a Training that only lacks the network and its name
@@ -100,6 +101,8 @@ def train(
     if base is not None:  # its decoder is kept, and so how it draws
         carries = {"carries": base.tokenizer.config.carries}
         recipe = recipe.model_copy(update={"tokenizer": recipe.tokenizer.model_copy(update=carries)})
+    if recipe.painter is not None:
+        check_painter(recipe, recipe.painter, base)
     if recipe.field_of_view is not None and not recipe.tokenizer.carries:
         raise ValueError("field_of_view is of use only where the tokenizer carries: set its carries, or leave it out")
     store = _recording(recipe, out, data, show)
@@ -117,6 +120,10 @@ def train(
         starts = _starts(recipe, held, tokenizer, target)
         overlay = _overlay(recipe, store, out, base)
         world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, overlay, out, target, train_part, base)
+        if recipe.painter is not None:
+            paintings = _painter_recording(recipe, recipe.painter, store, out, show)
+            # Their sum names what the decoder learns from: either, trained on, makes other frames.
+            step += train_painter(recipe, recipe.painter, paintings, world, target, train_part, base)
     if recipe.decoder_phases:
         train_decoder(recipe, store, world, step, out, target, train_part, show)
     print(f"The World is in {world}", file=sys.stderr)
@@ -136,6 +143,17 @@ def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> Fram
     # Goes on where a kill interrupted it; refuses another recording's remains.
     store_from_dataset(data, out / "frames", progress=show)
     return FrameStore.open(out / "frames")
+
+
+def _painter_recording(recipe: Recipe, painter: PainterRecipe, store: FrameStore, out: Path, show: bool) -> FrameStore:
+    """What the painter learns from: frames of its own, or those of the recording if that is of no environment."""
+    if not store.env_id:
+        return store
+    record_store(
+        store.env_id, painter.frames, out / "paintings", env_kwargs=store.env_kwargs | painter.env_kwargs,
+        policy=painter.policy, seed=recipe.seed, episode_frames=painter.episode_frames, progress=show,
+    )  # fmt: skip
+    return FrameStore.open(out / "paintings")
 
 
 def _check_recording(recipe: Recipe, store: FrameStore) -> None:
@@ -314,7 +332,7 @@ def _train_dynamics(
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=store.action, context_length=recipe.context_length,
         steps=recipe.steps, context_noise=recipe.context_noise, temperature=recipe.temperature,
-        field_of_view=recipe.field_of_view, painter=recipe.painter,
+        field_of_view=recipe.field_of_view, guidance_scale=recipe.guidance_scale,
         simulator=store.env_id or None, simulator_kwargs=store.env_kwargs, description=recipe.description,
     )  # fmt: skip
     config = DynamicsConfig(
