@@ -166,7 +166,7 @@ def test_frames_that_are_given_do_not_count(dynamics: Dynamics, monkeypatch: pyt
     given_ = levels[1][..., None, None, None]
 
     def loss(wrong: Tensor) -> float:
-        monkeypatch.setattr(filming, "_predict", lambda *_: latents + wrong)
+        monkeypatch.setattr(filming, "predict", lambda *_: latents + wrong)
         return float(film_loss(dynamics, config, latents, encode_words(["snow"] * 16))["loss"])
 
     assert given_.any()
