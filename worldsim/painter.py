@@ -14,13 +14,12 @@ from torch import Tensor
 
 from worldsim.model import PATCH
 from worldsim.model.painting import guess, paint, paint_on
-from worldsim.model.shown import Shown
+from worldsim.model.shown import LITTLE, Shown
 from worldsim.model.surroundings import OfLanes
 from worldsim.model.text import Text
 from worldsim.world import World
 
 _ALONE = 24  # denoising steps of a frame of which nothing is known
-_NEW = 0.004  # of a frame is painted if so much of it is not known: half a column of 128
 _BESIDE = 5  # pixels around which what lies over the picture hides
 
 
@@ -102,12 +101,12 @@ def paint_ahead(
     missing = moved[..., 3] == 0
     if overlay is not None:  # beside a hand there is always a little missing, which is drawn without being painted
         missing = missing & (F.max_pool2d(overlay[None].float(), _BESIDE, 1, _BESIDE // 2)[0] == 0)
-    new = missing.flatten(1).float().mean(1) > _NEW
+    new = missing.flatten(1).float().mean(1) > LITTLE
     lanes = (~easel.busy & (new | around.turns_to(easel.turn))).nonzero()[:, 0]
     if len(lanes):
         view, turn = around.map(lambda tensor: tensor[lanes]).ahead(moved[lanes], overlay)
         # Where all of it has been seen there is nothing to paint, until the camera has turned there.
-        done = torch.where((view[..., 3] == 0).flatten(1).float().mean(1) > _NEW, 0, easel.steps)
+        done = torch.where((view[..., 3] == 0).flatten(1).float().mean(1) > LITTLE, 0, easel.steps)
         begun = noise(lanes.tolist()).float()
         easel.put(lanes.tolist(), Easel(view, guess(world.tokenizer, view), turn, begun, done, easel.steps))
     lanes = easel.busy.nonzero()[:, 0]

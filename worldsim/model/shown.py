@@ -23,7 +23,7 @@ FRAMES = 60  # that are kept: what was drawn longer ago is looked up anew in the
 _UNKNOWN = -float(FRAMES)  # the number of the frame where a pixel was drawn that was not in any
 _HARDLY = 0.01  # so little of a colour may come from the overlay
 _EVENLY = 0.7548776662466927, 0.5698402909980532  # multiples of both cover a square evenly (Roberts 2018)
-_LITTLE = 0.004  # of a frame that is shown for now alone: it is kept all the same
+LITTLE = 0.004  # of a frame, half a column of 128: if no more is not known, or shown for now alone, it counts as known
 _APART = 2.5  # pixels between the places of neighbours from which on they were not neighbours where they were drawn
 
 
@@ -107,7 +107,7 @@ class Shown:
         if passing is not None:
             unsure = passing[:, None, None] & (moved[..., 3] == 0)
             self.sources[..., 2].masked_fill_(unsure, _UNKNOWN)
-            whole = unsure.flatten(1).float().mean(1) < _LITTLE
+            whole = unsure.flatten(1).float().mean(1) < LITTLE
         if self.surroundings is not None:
             self.surroundings.remember(frames, whole)
 
