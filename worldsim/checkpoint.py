@@ -22,7 +22,8 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str] |
         "free some space and start the same command again: it goes on from the last checkpoint",
     )  # fmt: skip
     with replacing(path) as temporary:
-        save_file({key: value.contiguous().cpu() for key, value in tensors.items()}, temporary, facts or {})
+        # With no tensors and an empty dictionary of facts safetensors 0.8 writes a file that it cannot read.
+        save_file({key: value.contiguous().cpu() for key, value in tensors.items()}, temporary, facts or None)
         temporary.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner can read
 
 

@@ -127,6 +127,14 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path: Path, monkey
     assert torch.equal(load_tensors(path)[0]["x"], torch.ones(3))
 
 
+def test_what_was_saved_is_read_even_if_it_is_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_tensors(path, {})
+    assert load_tensors(path) == ({}, {})
+    save_tensors(path, {}, {"a": "b"})
+    assert load_tensors(path) == ({}, {"a": "b"})
+
+
 def test_a_full_disk_is_told_before_anything_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.safetensors"
     save_tensors(path, {"x": torch.ones(3)})
