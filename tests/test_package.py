@@ -17,6 +17,9 @@ IDS += [
     "worldsim/BallsGoal-v0",
     "worldsim/BallsGoalSim-v0",
     "worldsim/BallsLabSim-v0",
+    "worldsim/BlocksTowerSim-v0",
+    "worldsim/BlocksWoodSim-v0",
+    "worldsim/BlocksDrySim-v0",
     "worldsim/CrafterSim-v0",
 ]
 

@@ -47,6 +47,9 @@ for _id, _world, _steps in (
         kwargs=_world,
     )
 gym.register("worldsim/BlocksSim-v0", entry_point="worldsim.envs:BlocksSimEnv", max_episode_steps=1200)
+for _task in ("Tower", "Wood", "Dry"):
+    _entry = f"worldsim.envs.blocks.tasks:Blocks{_task}SimEnv"
+    gym.register(f"worldsim/Blocks{_task}Sim-v0", entry_point=_entry, max_episode_steps=600)
 gym.register("worldsim/BallsSim-v0", entry_point="worldsim.envs:BallsSimEnv", max_episode_steps=200)
 gym.register("worldsim/BallsLabSim-v0", entry_point="worldsim.envs:BallsLabSimEnv", max_episode_steps=200)
 gym.register("worldsim/CrafterSim-v0", entry_point="worldsim.envs.crafter:CrafterSimEnv", max_episode_steps=10_000)
