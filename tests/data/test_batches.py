@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from worldsim.data.batches import Captions, ahead, clip_batches, film_batches, frame_batches, moved_batches, twice
+from worldsim.data.flows import Flows
 from worldsim.data.record import record_store
 from worldsim.data.store import FrameStore
 
@@ -209,7 +210,8 @@ def test_half_of_the_frames_come_with_the_one_before_moved() -> None:
     wide = torch.nn.functional.interpolate(torch.rand(2, 3, 6, 20), (48, 160), mode="bicubic").clamp(0, 1)
     wide = (255 * wide).byte().permute(0, 2, 3, 1).numpy()
     frames = np.stack([picture[:, 3 * t : 3 * t + 64] for picture in wide for t in range(20)])
-    store = SimpleNamespace(frames=frames, starts=np.array([0, 20]), lengths=np.array([20, 20]))
+    flows = Flows(frames)
+    store = SimpleNamespace(frames=frames, starts=np.array([0, 20]), lengths=np.array([20, 20]), flows=flows)
     batch = next(moved_batches(store, 24, CPU, seed=0))
     assert batch["frames"].shape == (24, 48, 64, 3)
     assert batch["moved"].shape == (24, 48, 64, 4)

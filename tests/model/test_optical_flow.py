@@ -28,6 +28,18 @@ def test_it_says_where_each_point_was(right: int, below: int) -> None:
     assert np.abs(flow[1]).max() < 0.2, "nothing moved"
 
 
+@pytest.mark.parametrize("radius", [4.0, 7.0])
+def test_small_things_move_as_far_as_they_do(radius: float) -> None:
+    """A flow that lags behind teaches a World that things slow down."""
+    rows, columns = np.mgrid[:64, :64]
+    middles = 24.0 + 1.5 * np.arange(8)
+    covered = np.stack([np.clip(radius + 0.5 - np.hypot(rows - 32, columns - x), 0, 1) for x in middles])
+    frames = (40 + 180 * covered[..., None] * np.array([1, 0.9, 0.4])).round().astype(np.uint8)
+    flow = optical_flow(frames)
+    at = [flow[t, 8, int(x) // 4, 0] for t, x in enumerate(middles[1:])]
+    np.testing.assert_allclose(np.mean(at), -1.5, rtol=0.04)
+
+
 def test_one_frame_alone_has_none() -> None:
     assert optical_flow(picture(32, 48)[None]).shape == (0, 8, 12, 2)
 

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from worldsim.data.store import FrameStore
 from worldsim.model.motion import carried, places_before
-from worldsim.model.optical_flow import optical_flow
 from worldsim.model.text import encode_bytes, encode_words
 from worldsim.model.tokenizer import Tokenizer
 
@@ -66,7 +65,7 @@ def moved_batches(store: FrameStore, batch: int, device: torch.device, seed: int
     for still in frame_batches(store, batch - batch // 2, device, seed):
         rows = np.sort(rng.choice(later, batch // 2))[:, None] + np.array([-1, 0])
         pairs = torch.from_numpy(np.array(store.frames[rows]))
-        moved = carried(pairs[:, 0], places_before(motion_of(store, rows)[:, 1]))
+        moved = carried(pairs[:, 0], places_before(torch.from_numpy(store.flows.of(rows)[:, 1])))
         moved = F.pad((255 * moved).round().to(torch.uint8), (0, 0) * 3 + (batch - batch // 2, 0))
         yield {"frames": torch.cat([still["frames"], pairs[:, 1].to(device)]), "moved": moved.to(device)}
 
@@ -201,7 +200,7 @@ def clip_batches(
         captions = [texts[e].at(int(row - store.starts[e]), rng) for e, row in zip(episodes, first, strict=True)]
         parts = {}
         if motion or own:
-            flow = motion_of(store, rows.numpy())
+            flow = torch.from_numpy(store.flows.of(rows.numpy()))
             parts["motion"] = flow.to(device)
         if own:
             newest = flow[:own, -1].norm(dim=-1).mean((1, 2)).numpy() / store.size[0]
@@ -253,12 +252,6 @@ def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             ready = coming.result()
             coming = thread.submit(next, batches)
             yield ready
-
-
-def motion_of(store: FrameStore, rows: np.ndarray) -> Tensor:
-    """The optical flow of the frames in rows (batch, time), (batch, time, H / 4, W / 4, 2); 0 for the first."""
-    flows = np.stack([optical_flow(store.frames[clip]) for clip in rows])
-    return torch.from_numpy(np.pad(flows, ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0))))
 
 
 class Captions:

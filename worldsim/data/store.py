@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from worldsim.data import manifest
 from worldsim.data.episodes import EnvFacts, Episode, RecordSettings
+from worldsim.data.flows import Flows
 from worldsim.files import TEMPORARY, write_atomically
 
 KIND, NAME = "worldsim-frames", "frame store"
@@ -113,6 +115,11 @@ class FrameStore:
             action=facts.action,
             _texts=tuple((line["captions"], [(row, text) for row, text in line["changes"]]) for line in lines),
         )
+
+    @cached_property
+    def flows(self) -> Flows:
+        """Optical flow, by row."""
+        return Flows(self.frames)
 
     def captions(self, episode: int) -> list[str]:
         """Descriptions of the episode's start, in several wordings and languages where there are any; may be empty."""
