@@ -49,6 +49,9 @@ class PPOConfig(BaseModel):
     stack: int = Field(default=3, gt=0)
     channels: int = Field(default=32, gt=0)
     hidden: int = Field(default=256, gt=0)
+    keep: int = Field(
+        default=0, ge=0, description="so many agents on the way are kept beside the last, agent-STEPS.safetensors"
+    )
 
 
 @dataclass
@@ -191,7 +194,10 @@ class PPO:
                     for group in self.optimizer.param_groups:
                         group["lr"] = config.learning_rate * (1 - self.progress.steps / config.steps)
                     self._learn(self._play())
+                    before = self.progress.steps * config.keep // config.steps
                     self.progress.steps += config.rollout * lanes
+                    if min(self.progress.steps, config.steps) * config.keep // config.steps > before:
+                        self.agent.save(self.path / f"agent-{self.progress.steps}.safetensors")
                     self.progress.seconds = time.perf_counter() - begun
                     if self._recent:
                         mean = float(np.mean(self._recent))

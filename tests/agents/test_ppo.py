@@ -114,6 +114,15 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     assert last.progress.steps == 256
 
 
+def test_agents_on_the_way_are_kept(tmp_path: Path) -> None:
+    config = PPOConfig(steps=300, rollout=16, keep=3, **SMALL)
+    last = PPO(gym.make_vec("Corridor-v0", num_envs=4), config, tmp_path, CPU).train(show=False)
+    kept = {int(path.stem[6:]): ActorCritic.load(path) for path in tmp_path.glob("agent-*.safetensors")}
+    assert sorted(kept) == [128, 256, 320], "at the first update after each third of 300"
+    assert torch.equal(kept[320].judge.weight, last.judge.weight)
+    assert not torch.equal(kept[128].judge.weight, kept[256].judge.weight)
+
+
 def test_a_loss_that_is_no_number_is_not_saved(tmp_path: Path) -> None:
     learner = PPO(gym.make_vec("Corridor-v0", num_envs=2), PPOConfig(steps=64, **SMALL), tmp_path, CPU)
     with torch.no_grad():

@@ -6,7 +6,9 @@ and Spearman correlation, and the mean maximum rank violation. The policies were
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,9 +42,10 @@ class Ranking(Probe):
 
     def run(self, lab: Lab) -> Outcome:
         starts = [lab.begin(seed, frames=2) for seed in range(lab.seed, lab.seed + min(lab.starts, _STARTS))]
-        true = np.stack([_real(lab, starts, policy) for policy in POLICIES])  # (policies, starts)
+        makers = [partial(_seeker, policy) for policy in POLICIES]
+        true = np.stack([returns_outside(lab, starts, make) for make in makers])  # (policies, starts)
         returns = {
-            name: np.stack([_imagined(lab, world, starts, policy) for policy in POLICIES])
+            name: np.stack([returns_inside(lab, world, starts, make) for make in makers])
             for name, world in (("World", lab.world), ("untrained", lab.players.untrained))
         }
         draws = with_draws(len(starts))
@@ -64,6 +67,14 @@ class Ranking(Probe):
         return 0.9, 1
 
 
+class Actor(Protocol):
+    """A policy in one episode, which sees frames only."""
+
+    def act(self, frame: np.ndarray) -> np.ndarray:
+        """A push float32 (2,) at a frame uint8 (H, W, 3)."""
+        ...
+
+
 class Seeker:
     """Pushes the white ball to the mark by what it sees, and by chance in a share of the ticks: one of POLICIES."""
 
@@ -83,29 +94,33 @@ class Seeker:
         return (random if errs or np.isnan(push).any() else push).astype(np.float32)
 
 
-def _real(lab: Lab, starts: list[Start], policy: tuple[float, float, float]) -> np.ndarray:
-    """Returns in the simulator, (starts,)."""
+def _seeker(policy: tuple[float, float, float], start: Start) -> Seeker:
+    return Seeker(policy, start.seed)
+
+
+def returns_outside(lab: Lab, starts: list[Start], make: Callable[[Start], Actor]) -> np.ndarray:
+    """Returns in the simulator, float64 (starts,), of the policy that `make` gives for a start; 60 steps at most."""
     simulator: Any = lab.env.unwrapped
     gained = np.zeros(len(starts))
     for number, start in enumerate(starts):
         simulator.restore(start.snapshot)
-        seeker, frame = Seeker(policy, start.seed), start.frames[-1]
+        actor, frame = make(start), start.frames[-1]
         for _ in range(_STEPS):
-            frame, reward, ended, _, _ = lab.env.step(seeker.act(frame))
+            frame, reward, ended, _, _ = lab.env.step(actor.act(frame))
             gained[number] += float(reward)
             if ended:
                 break
     return gained
 
 
-def _imagined(lab: Lab, world: World, starts: list[Start], policy: tuple[float, float, float]) -> np.ndarray:
-    """Returns in a World, (starts,), by its own rewards and ends."""
+def returns_inside(lab: Lab, world: World, starts: list[Start], make: Callable[[Start], Actor]) -> np.ndarray:
+    """The same in a World, by its own rewards and ends."""
     run = begin(world, starts)
-    seekers = [Seeker(policy, start.seed) for start in starts]
+    actors = [make(start) for start in starts]
     gained, going = np.zeros(len(starts)), np.ones(len(starts), bool)
     for _ in range(_STEPS):
         frames = run.frames.cpu().numpy()
-        result = run.step(np.stack([seeker.act(frame) for seeker, frame in zip(seekers, frames, strict=True)]))
+        result = run.step(np.stack([actor.act(frame) for actor, frame in zip(actors, frames, strict=True)]))
         gained += going * result.rewards.cpu().numpy()
         going &= ~result.ends.cpu().numpy()
         lab.tick(len(starts))
