@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 import worldsim
 from worldsim.model.dynamics import Dynamics
 from worldsim.model.motion import carried, pixel_places
-from worldsim.model.sampler import Memory
+from worldsim.model.sampler import Memory, flow_between, sample_next
 from worldsim.simulation import Simulation, lane_noise
 from worldsim.world import World
 
@@ -238,6 +239,42 @@ def test_the_overlay_is_where_it_was_and_the_rest_turns(
     assert torch.equal(branches.frames, run.frames.repeat_interleave(2, 0))
     assert torch.equal(run.frames[:, hand], frames[:, hand])
     assert torch.equal(run.frames[1, :, : size[1] // 4], frames[1, :, 9 : 9 + size[1] // 4])
+
+
+@pytest.mark.parametrize("carries", [False, True])
+def test_it_is_told_how_the_frames_that_were_shown_had_moved(
+    carries: bool, tiny_world_dir: Path, carrying_world_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = copy.copy(worldsim.load(carrying_world_dir if carries else tiny_world_dir, device="cpu", dtype="float32"))
+    config = world.dynamics.config.model_copy(update={"sees_motion": True})
+    world.dynamics = Dynamics(config).eval().requires_grad_(False)
+    told: list[torch.Tensor] = []
+
+    def noted(dynamics: Dynamics, memory: Memory, *given: Any, **more: Any) -> torch.Tensor:
+        told.append(given[-1])
+        return sample_next(dynamics, memory, *given, **more)
+
+    monkeypatch.setattr("worldsim.simulation.sample_next", noted)
+    torch.manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(2, 3, 4, 8), (32, 64), mode="bicubic").clamp(0, 1)
+    wide = (255 * smooth).byte().permute(0, 2, 3, 1)
+    context = torch.stack([wide[:, :, left : left + 48] for left in (0, 2, 4)], 1)
+    actions = some_actions(world, 3)
+    run = world.start(2, context=context, actions=np.zeros((2, world.spec.action_dim), np.float32))
+    shown = [*context[:, 1:].unbind(1)]
+    snapshot = run.snapshot()
+    shown += [run.step(np.stack([action, action])).frames for action in actions]
+    for before, now, flow in zip(shown[:-2], shown[1:-1], told, strict=True):
+        assert torch.equal(flow, flow_between(world.dynamics, before, now))
+    assert told[0][..., 0].median() == pytest.approx(2.0, abs=0.2)
+    run.restore(snapshot)
+    branch = run.branch(2)
+    branch.step(np.repeat(actions[:1], 4, 0))
+    assert torch.equal(told[-1], told[0].repeat_interleave(2, 0))
+    run.reset(np.array([True, False]), context=context[:1, :1])
+    run.step(np.stack([actions[0], actions[0]]))
+    assert told[-1][0].abs().max() < 0.2, "nothing is known of before"
+    assert torch.equal(told[-1][1], told[0][1])
 
 
 @pytest.mark.parametrize("carries", [False, True])

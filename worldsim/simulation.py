@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.model import PATCH
-from worldsim.model.sampler import Memory, remember_context, sample_first, sample_next
+from worldsim.model.sampler import Memory, flow_between, remember_context, sample_first, sample_next, seen_motion
 from worldsim.model.shown import Shown
 from worldsim.painter import Painting, paint_ahead, paint_frames, repaint
 from worldsim.reel import check_strength
@@ -53,7 +53,8 @@ class Snapshot:
     seeds: list[int]
     draws: list[int]
     frames: Tensor
-    contexts: list[tuple[Tensor, Tensor]]
+    before: Tensor
+    contexts: list[Tensor]
     shown: Shown | None
     painting: Painting | None
 
@@ -97,10 +98,10 @@ class Simulation:
         self.seeds, self._draws = [0] * lanes, [0] * lanes
         self._memory = Memory.empty(world.dynamics, lanes, self._grid, world.spec.context_length)
         self.frames = torch.zeros(lanes, height, width, 3, dtype=torch.uint8, device=world.device)
+        self._before = self.frames  # what was shown before that; the same where nothing was
         self._shown: Shown | None = None  # of a World that carries
         self._painting = Painting.begin(world, self._memory.latents)
-        # What each lane started from: latents (T, h, w, C), and the last of them as it is shown, uint8 (H, W, 3).
-        self._contexts: list[tuple[Tensor, Tensor]] = [(self._memory.latents[:0], self.frames[0])] * lanes
+        self._contexts = [self.frames[0, None]] * lanes  # what each lane started from, uint8 (T, H, W, 3)
         seeds = [int(seed) + lane for lane in range(lanes)] if isinstance(seed, int | np.integer) else list(seed)
         self.reset(seeds=seeds, prompt=prompt, context=context, actions=actions)
 
@@ -162,21 +163,23 @@ class Simulation:
         if prompt is not None and self.world.painter is None:
             noises = torch.stack([lane_noise(seed, 0, memory.latents.shape[1:]) for seed in seeds])
             sample_first(self.world.dynamics, memory, noises.to(memory.latents), steps=FIRST_FRAME_STEPS)
-            frames = self._decode(memory.latents)
+            frames = self.world.tokenizer.decode_uint8(memory.latents)[:, None]
             if self.world.tokenizer.config.carries:
-                memory.latents = self.world.tokenizer.encode(frames)
-            latents = memory.latents[:, None]
+                memory.latents = self.world.tokenizer.encode(frames[:, -1])
         else:
             noises = torch.stack([lane_noise(seed, 0, latents.shape[1:]) for seed in seeds]).to(latents)
             scaled = self.world.spec.layout.scale(flat)
-            remember_context(self.world.dynamics, memory, latents, scaled, noises, self.world.spec.context_noise)
+            motion = seen_motion(self.world.dynamics, frames)
+            remember_context(
+                self.world.dynamics, memory, latents, scaled, noises, self.world.spec.context_noise, motion
+            )
         self._memory.put(where, memory)
-        self.frames = self.frames.clone()
-        self.frames[where] = frames
+        self.frames, self._before = self.frames.clone(), self._before.clone()
+        self.frames[where], self._before[where] = frames[:, -1], frames[:, -2:][:, 0]
         self._forget(where)
         for row, (lane, seed) in enumerate(zip(where, seeds, strict=True)):
             self.seeds[lane], self._draws[lane] = int(seed), 1
-            self._contexts[lane] = latents[row], frames[row]
+            self._contexts[lane] = frames[row]
         if self._painting is not None:
             self._painting.tell(self.world, where, texts)
         return self.frames
@@ -202,19 +205,18 @@ class Simulation:
             self._painting.clear(lanes)
 
     def _stored_starts(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """The start contexts that the seeds draw: latents (lanes, T, h, w, C), flat actions, and the last frames."""
+        """The start contexts that the seeds draw: latents (lanes, T, h, w, C), flat actions, and frames."""
         starts, tokenizer = self.world.starts, self.world.tokenizer
         picked = [int(np.random.default_rng(seed & MASK63).integers(len(starts))) for seed in seeds]
-        latents, frames = starts.latents[picked], starts.frames[picked]
-        if self.size != self.world.size:
-            # Start contexts are stored as latents of the native size: look at them, scale the pictures, encode again.
-            pictures = torch.cat([tokenizer.decode(latents[:, :-1].flatten(0, 1)), frames.to(self.world.dtype) / 255])
-            pictures = pictures.clamp(0, 1).permute(0, 3, 1, 2).float()
+        latents, last = starts.latents[picked], starts.frames[picked][:, None]
+        # All but the last frame are stored as latents.
+        older = tokenizer.decode_uint8(latents[:, :-1].flatten(0, 1)).view(len(seeds), -1, *last.shape[2:])
+        frames = torch.cat([older, last], 1)
+        if self.size != self.world.size:  # scale the pictures, and encode them again
+            pictures = frames.flatten(0, 1).permute(0, 3, 1, 2).float()
             pictures = F.interpolate(pictures, self.size, mode="bilinear", antialias=True, align_corners=False)
-            frames = (255 * pictures[-len(seeds) :]).round().to(torch.uint8).permute(0, 2, 3, 1)
-            scaled = tokenizer.encode(pictures.permute(0, 2, 3, 1).to(self.world.dtype))
-            older, last = scaled[: -len(seeds)], scaled[-len(seeds) :, None]
-            latents = torch.cat([older.unflatten(0, (len(seeds), -1)), last], 1)
+            frames = pictures.round().to(torch.uint8).permute(0, 2, 3, 1).unflatten(0, (len(seeds), -1))
+            latents = tokenizer.encode(frames.flatten(0, 1)).unflatten(0, (len(seeds), -1))
         return latents, starts.actions[picked], frames
 
     def _painted(self, texts: Sequence[str | None], seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -222,14 +224,14 @@ class Simulation:
         noise, overlay = self._painter_noise(seeds, [0] * len(seeds)), self.world.overlay
         frames = paint_frames(self.world, texts, noise)
         if overlay is not None and self.size == self.world.size:
-            frames[:, overlay] = self._stored_starts(seeds)[2][:, overlay]
-        latents = self.world.tokenizer.encode(frames)[:, None]
-        return latents, frames.new_zeros(len(frames), 0, self.world.spec.action_dim, dtype=torch.float32), frames
+            frames[:, overlay] = self._stored_starts(seeds)[2][:, -1][:, overlay]
+        actions = torch.zeros(len(frames), 0, self.world.spec.action_dim, device=self.device)
+        return self.world.tokenizer.encode(frames)[:, None], actions, frames[:, None]
 
     def _encode_context(
         self, context: np.ndarray | Tensor, actions: np.ndarray | Tensor | None, lanes: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The caller's frames as latents (lanes, T, h, w, C), flat actions (lanes, T - 1, A), and the last, checked."""
+        """The caller's frames as latents (lanes, T, h, w, C), flat actions (lanes, T - 1, A), and frames, checked."""
         frames = torch.as_tensor(context)
         height, width = self.size
         if frames.dtype != torch.uint8:
@@ -263,7 +265,7 @@ class Simulation:
         keep = min(time, self.world.spec.context_length + 1)  # the last of them is the present
         frames = frames[:, -keep:].to(self.device)
         latents = self.world.tokenizer.encode(frames.flatten(0, 1)).unflatten(0, (lanes, keep))
-        return latents, flat[:, time - keep :].to(self.device), frames[:, -1].clone()
+        return latents, flat[:, time - keep :].to(self.device), frames.clone()
 
     # Stepping
 
@@ -286,14 +288,15 @@ class Simulation:
         noises = self.world.spec.temperature * noises.to(memory.latents)
         self._draws = [draw + 1 for draw in self._draws]
         scaled = self.world.spec.layout.scale(flat.to(self.device))
+        motion = flow_between(self.world.dynamics, self._before, self.frames)
         places = sample_next(
-            self.world.dynamics, memory, scaled, noises, steps=self.steps, shortcut=self.world.spec.shortcut
+            self.world.dynamics, memory, scaled, noises, motion, steps=self.steps, shortcut=self.world.spec.shortcut
         )
         latents, tokenizer = memory.latents, self.world.tokenizer
         moved = None if self._shown is None else self._shown.carried(places)
         if self._painting and self._shown and moved is not None:
             moved = paint_ahead(self.world, self._shown, self._painting, moved, self._noise)
-        self.frames = tokenizer.decode_uint8(latents, moved)
+        self._before, self.frames = self.frames, tokenizer.decode_uint8(latents, moved)
         if self._shown is not None and moved is not None:
             self._shown.remember(self.frames, moved, None if self._painting is None else self._painting.easel.busy)
             memory.latents = tokenizer.encode(self.frames)  # it goes on from what is shown
@@ -331,6 +334,7 @@ class Simulation:
         if overlay is not None and self.size == self.world.size:
             frames[:, overlay] = self.frames[:, overlay]
         self.set_frames(frames)
+        self._before = self.frames  # nor has anything moved
         self._forget(list(range(self.lanes)))  # what was seen in other directions looks otherwise now
         return self.frames
 
@@ -341,17 +345,9 @@ class Simulation:
         uniform = torch.special.ndtr(normal).clamp(0, 1 - 1e-6)
         return self.world.spec.layout.sample(self._memory.policy, uniform.to(self.device))
 
-    @torch.no_grad()
-    def _decode(self, latents: Tensor) -> Tensor:
-        return self.world.tokenizer.decode_uint8(latents)
-
     def context_frames(self, lanes: Sequence[int] | None = None) -> list[Tensor]:
         """For each of the lanes (default: all) the frames that it started from, uint8 (T, H, W, 3), oldest first."""
-        contexts = self._contexts if lanes is None else [self._contexts[lane] for lane in lanes]
-        return [
-            torch.cat([self._decode(latents[:-1]), last[None]]) if len(latents) > 1 else last[None]
-            for latents, last in contexts
-        ]
+        return list(self._contexts) if lanes is None else [self._contexts[lane] for lane in lanes]
 
     # Copying
 
@@ -362,6 +358,7 @@ class Simulation:
             list(self.seeds),
             list(self._draws),
             self.frames.clone(),
+            self._before.clone(),
             list(self._contexts),
             self._shown and self._shown.map(torch.clone),
             self._painting and self._painting.picked(range(self.lanes)),
@@ -378,7 +375,8 @@ class Simulation:
         self._shown = snapshot.shown and snapshot.shown.map(torch.clone)
         self._painting = snapshot.painting and snapshot.painting.picked(range(self.lanes))
         self.seeds, self._draws = list(snapshot.seeds), list(snapshot.draws)
-        self.frames, self._contexts = snapshot.frames.clone(), list(snapshot.contexts)
+        self.frames, self._before = snapshot.frames.clone(), snapshot.before.clone()
+        self._contexts = list(snapshot.contexts)
 
     def branch(self, n: int) -> Simulation:
         """An independent Simulation in which every lane stands n times, next to each other (lanes * n lanes).
@@ -391,7 +389,7 @@ class Simulation:
         other.lanes = self.lanes * n
         other._memory = self._memory.map(lambda tensor: tensor.repeat_interleave(n, 0))
         other._shown = self._shown and self._shown.map(lambda tensor: tensor.repeat_interleave(n, 0))
-        other.frames = self.frames.repeat_interleave(n, 0)
+        other.frames, other._before = (frames.repeat_interleave(n, 0) for frames in (self.frames, self._before))
         lanes = [lane for lane in range(self.lanes) for _ in range(n)]
         other.seeds = [self.seeds[lane] for lane in lanes]
         other._draws = [self._draws[lane] for lane in lanes]

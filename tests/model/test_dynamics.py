@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, mix, sample_levels
 from worldsim.model.motion import POINTS
-from worldsim.model.sampler import Memory, remember_context, sample, sample_next, seen_motion
+from worldsim.model.sampler import Memory, remember_context, sample, sample_next
 from worldsim.model.text import TEXT_LENGTH, encode_bytes
 
 CONFIG = DynamicsConfig(
@@ -109,18 +109,18 @@ def cached(dynamics: Dynamics, clip: Clip, context: int, steps: int, shortcut: b
     lanes, frames = clip.latents.shape[:2]
     memory = Memory.empty(dynamics, lanes, GRID, length=frames)
     remember_context(
-        dynamics, memory, clip.latents[:, :context], clip.actions[:, 1:context], clip.gaussian[:, :context], NOISE
-    )
-    action, gaussian = clip.actions[:, context], clip.gaussian[:, context]
-    sample_next(dynamics, memory, action, gaussian, steps=steps, shortcut=shortcut)
+        dynamics, memory, clip.latents[:, :context], clip.actions[:, 1:context], clip.gaussian[:, :context], NOISE,
+        clip.motion[:, :context],
+    )  # fmt: skip
+    action, gaussian, motion = (part[:, context] for part in (clip.actions, clip.gaussian, clip.motion))
+    sample_next(dynamics, memory, action, gaussian, motion, steps=steps, shortcut=shortcut)
     return memory.latents
 
 
 @pytest.mark.parametrize(("steps", "shortcut"), [(1, False), (2, True), (4, False)])
 def test_cached_sampling_equals_uncached(steps: int, shortcut: bool) -> None:
-    dynamics = untrained(CONFIG).double()  # optical flow is found between rounded pictures, and jumps where one differs
+    dynamics = untrained(CONFIG)
     clip = Clip(6)
-    clip.latents, clip.gaussian, clip.actions = clip.latents.double(), clip.gaussian.double(), clip.actions.double()
     text = dynamics.encode_text(encode_bytes([None, None]))
     for context in range(1, 6):
         caps = torch.zeros(2, context + 1)
@@ -128,7 +128,7 @@ def test_cached_sampling_equals_uncached(steps: int, shortcut: bool) -> None:
         now = slice(0, context + 1)
         made, _ = sample(
             dynamics, clip.latents[:, now], caps, clip.gaussian[:, now], clip.actions[:, now], clip.has_action[:, now],
-            text, steps=steps, shortcut=shortcut, context_noise=NOISE,
+            text, steps=steps, shortcut=shortcut, context_noise=NOISE, motion=clip.motion[:, now],
         )  # fmt: skip
         one = cached(dynamics, clip, context, steps, shortcut)
         torch.testing.assert_close(one, made[:, context], atol=1e-4, rtol=1e-4)
@@ -138,13 +138,15 @@ def test_what_was_made_is_remembered_as_its_last_pass_left_it(dynamics: Dynamics
     """Made from noise in one pass, frames are seen later as by a causal pass over all of them as noise."""
     clip, made = Clip(5), []
     memory = Memory.empty(dynamics, 2, GRID, length=5)
-    remember_context(dynamics, memory, clip.latents[:, :1], clip.actions[:, :0], clip.gaussian[:, :1], 1.0)
+    remember_context(
+        dynamics, memory, clip.latents[:, :1], clip.actions[:, :0], clip.gaussian[:, :1], 1.0, clip.motion[:, :1]
+    )
     for frame in range(1, 5):
-        sample_next(dynamics, memory, clip.actions[:, frame], clip.gaussian[:, frame], steps=1)
+        action, gaussian, motion = (part[:, frame] for part in (clip.actions, clip.gaussian, clip.motion))
+        sample_next(dynamics, memory, action, gaussian, motion, steps=1)
         made.append(memory.latents)
         memory.latents = clip.latents[:, frame]  # as where a tokenizer carries: the next goes on from another
     clip.level = torch.ones(2, 5)
-    clip.motion = seen_motion(dynamics, clip.latents, torch.ones(2, 5, dtype=torch.bool))
     together = clip.predict(dynamics)
     torch.testing.assert_close(torch.stack(made, 1), together[:, 1:], atol=1e-4, rtol=1e-4)
 
@@ -159,9 +161,9 @@ def test_a_full_ring_forgets_the_oldest_frames(dynamics: Dynamics) -> None:
         clip.latents[:, changed] = Clip(1, seed=seed).latents[:, 0]
         memory = Memory.empty(single, 2, GRID, length)
         for frame in range(8):
-            memory.latents, memory.previous = clip.latents[:, frame], clip.previous[:, frame]
-            memory.has_previous = torch.ones_like(memory.has_previous)
-            sample_next(single, memory, clip.actions[:, frame], clip.gaussian[:, frame], steps=1)
+            memory.latents = clip.latents[:, frame]
+            action, gaussian, motion = (part[:, frame] for part in (clip.actions, clip.gaussian, clip.motion))
+            sample_next(single, memory, action, gaussian, motion, steps=1)
         assert memory.cache.visible(1).sum(-1).tolist() == [[length], [length]]
         return memory.latents
 

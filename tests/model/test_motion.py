@@ -144,13 +144,3 @@ def test_places_count_from_the_middle_in_heights() -> None:
     small = place_features(2, 4, torch.device("cpu")).view(2, 4, -1)
     large = place_features(6, 12, torch.device("cpu")).view(6, 12, -1)
     torch.testing.assert_close(small, large[1::3, 1::3])
-
-
-def test_pictures_for_optical_flow_are_the_frames_but_for_the_mean_picture(tokenizer: Tokenizer) -> None:
-    motion = Motion(64, 32, 16)
-    motion.start_from(tokenizer)
-    frames = pictures(2).float()
-    drawn = motion.pictures(tokenizer.encode(pictures(2))).float()
-    assert drawn.shape == frames.shape
-    contrast = drawn.std() / frames.std()
-    assert 0.8 < contrast < 1.2

@@ -20,20 +20,20 @@ def test_what_goes_on_is_led_by_the_motion_of_what_was_made() -> None:
     smooth = torch.nn.functional.interpolate(torch.rand(64, 3, 6, 10), (48, 80), mode="bicubic").clamp(0, 1)
     tokenizer.fit((255 * smooth).byte().permute(0, 2, 3, 1))
     picture = (255 * smooth[:1]).byte().permute(0, 2, 3, 1)
-    made = torch.stack([tokenizer.encode(picture[:, :, t : t + 64]) for t in (8, 6, 4, 2)], 1).detach()
     dynamics = Dynamics(
         DynamicsConfig(action_dim=2, policy_logits=2, channels=32, heads=2, time_every=1, layers=1, sees_motion=True)
     )
-    dynamics.motion.start_from(tokenizer)
     recorded = torch.zeros(3, 4, 12, 16, 2)
     recorded[2] = 9.0  # a clip that does not go on
-    going = made.expand(2, -1, -1, -1, -1)
+    made = torch.zeros(2, 4, 3, 4, 64)
 
     def batches() -> Iterator[dict[str, torch.Tensor]]:
-        for age in ([0, 0], [1, 0], [2, 1], [3, 2]):
-            yield {"motion": recorded, "age": torch.tensor(age), "before": torch.zeros(2, 48, 64, 3, dtype=torch.uint8)}
+        for left, age in zip((8, 6, 4, 2), ([0, 0], [1, 0], [2, 1], [3, 2]), strict=True):
+            now = picture[:, :, left : left + 64].expand(2, -1, -1, -1)
+            made[:, -1] = tokenizer.encode(now)
+            yield {"motion": recorded, "age": torch.tensor(age), "before": now}
 
-    led = going_on(batches(), going, torch.zeros(2, 48, 64, 2), dynamics, tokenizer)
+    led = going_on(batches(), made, torch.zeros(2, 48, 64, 2), dynamics, tokenizer)
     seen = [batch["seen"][..., 0].mean((2, 3)) for batch in led]
     for step, (first, second) in enumerate([([], []), ([2], []), ([1, 2], [2]), ([0, 1, 2], [1, 2])]):
         for clip, moved in enumerate((first, second)):

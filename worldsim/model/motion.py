@@ -80,11 +80,6 @@ class Motion(nn.Module):
         """Latents (..., h, w, C) as pictures (..., H, W, 3), float32 from about -1 to 1, without the mean picture."""
         return rearrange(self.draw(latents).float(), "... h w (p q c) -> ... (h p) (w q) c", p=PATCH, q=PATCH)
 
-    @torch.no_grad()
-    def pictures(self, latents: Tensor) -> Tensor:
-        """Latents (..., h, w, C) drawn, without the mean picture, to find optical flow: uint8 (..., H, W, 3)."""
-        return (127.5 * (self.drawn(latents) + 1)).clamp(0, 255).round().to(torch.uint8)
-
     def follows(self, tokens: Tensor, height: int) -> Tensor:
         """The factor by which each pixel follows the flow, (frames, H, W, 1); tokens as for `flow`.
 

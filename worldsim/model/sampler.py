@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from worldsim.model import PATCH
 from worldsim.model.cache import Cache
 from worldsim.model.dynamics import Dynamics, Prediction
 from worldsim.model.forcing import mix
@@ -54,21 +55,21 @@ def sample(
     steps: int,
     shortcut: bool = False,
     context_noise: float = 0.05,
+    motion: Tensor | None = None,
 ) -> tuple[Tensor, Prediction]:
     """Denoise the frames of a clip together, each from its own cap.
 
     latents, gaussian (batch, time, h, w, C); caps (batch, time) in [0, 1]: 0 = the frame is given and kept as it is,
     1 = it is made from noise, between = it is made anew to that degree (SDEdit, arXiv 2108.01073). actions
     (batch, time, A), scaled, lead to each frame where has_action. Given frames are shown to the network with
-    `context_noise`. A frame sees the clean frame before it where that one is given. (Of an open network see
-    `worldsim.model.filming`.)
+    `context_noise`. A frame sees the clean frame before it where that one is given. motion: as for the network. (Of an
+    open network see `worldsim.model.filming`.)
     """
     kept = caps == 0
     shown = torch.where(kept, context_noise, caps)
     context = mix(latents, gaussian, shown)
     previous = torch.cat([torch.zeros_like(latents[:, :1]), latents[:, :-1]], 1)
     has_previous = torch.cat([torch.zeros_like(kept[:, :1]), kept[:, :-1]], 1)
-    motion = seen_motion(dynamics, latents, kept)
     keep = kept[..., None, None, None]
 
     def predict(noisy: Tensor, level: Tensor, step: Tensor, last: bool) -> Prediction:
@@ -81,35 +82,34 @@ def sample(
     return torch.where(keep, latents, made), prediction
 
 
-def flow_between(dynamics: Dynamics, before: Tensor, now: Tensor, known: Tensor) -> Tensor:
-    """Optical flow between frames (n, h, w, C), float32 (n, 4 h, 4 w, 2) in pixels; 0 where known (n,) is false.
+def flow_between(dynamics: Dynamics, before: Tensor, now: Tensor) -> Tensor:
+    """Optical flow between frames uint8 (n, H, W, 3), float32 (n, H / 4, W / 4, 2) in pixels.
 
-    0 everywhere for a network that does not see motion.
+    0 everywhere for a network that does not see motion. Of what is shown, not of latents drawn with their linear
+    inverse: the flow of those is wrong by four times as much, and training shows that of recorded frames.
     """
-    flow = torch.zeros(len(now), POINTS * now.shape[1], POINTS * now.shape[2], 2)
-    if not dynamics.config.sees_motion:
-        return flow.to(now.device)
-    pairs = dynamics.motion.pictures(torch.stack([before, now], 1)).cpu().numpy()
-    for index in known.nonzero().flatten().tolist():
-        flow[index] = torch.from_numpy(optical_flow(pairs[index])[0])
+    size = (before.shape[1] * POINTS // PATCH, before.shape[2] * POINTS // PATCH)
+    flow = torch.zeros(len(now), *size, 2)
+    if dynamics.config.sees_motion:
+        for index, pair in enumerate(torch.stack([before, now], 1).cpu().numpy()):
+            flow[index] = torch.from_numpy(optical_flow(pair)[0])
     return flow.to(now.device)
 
 
-def seen_motion(dynamics: Dynamics, latents: Tensor, known: Tensor) -> Tensor:
-    """For each of frames (batch, time, h, w, C) how the one before it came about, (batch, time, 4 h, 4 w, 2).
+def seen_motion(dynamics: Dynamics, frames: Tensor) -> Tensor:
+    """For each of frames uint8 (batch, time, H, W, 3) how the one before it came about, (batch, time, H / 4, W / 4, 2).
 
-    0 where one of the two frames before is not there or not known, bool (batch, time).
+    0 where one of the two frames before is not there.
     """
-    batch, time = latents.shape[:2]
-    both = known[:, :-2] & known[:, 1:-1]
-    flow = flow_between(dynamics, latents[:, :-2].flatten(0, 1), latents[:, 1:-1].flatten(0, 1), both.flatten())
+    batch, time = frames.shape[:2]
+    flow = flow_between(dynamics, frames[:, :-2].flatten(0, 1), frames[:, 1:-1].flatten(0, 1))
     flow = flow.view(batch, max(time - 2, 0), *flow.shape[1:])
     return F.pad(flow, (0, 0, 0, 0, 0, 0, 2, 0))[:, :time]
 
 
 @dataclass
 class Memory:
-    """What a running World remembers, lanes first: the present frame, the one before it, and all frames in a cache.
+    """What a running World remembers, lanes first: the present frame, and all before it in a cache.
 
     A frame that was made is remembered as the last pass over it left it, and not looked at again when it is clean: that
     would double the work, and is no better (recipes/NOTES.md), since the next frame is also told the clean one.
@@ -117,8 +117,6 @@ class Memory:
 
     cache: Cache
     latents: Tensor  # (lanes, h, w, C): the present frame
-    previous: Tensor  # (lanes, h, w, C): the frame before
-    has_previous: Tensor  # bool (lanes,)
     text: Text
     reward: Tensor  # (lanes,) of the present frame
     end: Tensor  # (lanes,), a logit
@@ -129,13 +127,12 @@ class Memory:
         """Lanes that have seen nothing yet, for frames of grid = (h, w) tokens and `length` remembered frames."""
         config, like = dynamics.config, dynamics.no_action
         frame = like.new_zeros(lanes, *grid, config.latent_channels)
-        no = torch.zeros(lanes, dtype=torch.bool, device=like.device)
         return cls(
             cache=dynamics.new_cache(lanes, grid[0] * grid[1], length),
-            latents=frame, previous=frame.clone(), has_previous=no,
+            latents=frame,
             text=dynamics.encode_prompts([None] * lanes),
-            reward=torch.zeros_like(no, dtype=torch.float32),
-            end=torch.zeros_like(no, dtype=torch.float32),
+            reward=torch.zeros(lanes, device=like.device),
+            end=torch.zeros(lanes, device=like.device),
             policy=like.new_zeros(lanes, config.policy_logits, dtype=torch.float32),
         )  # fmt: skip
 
@@ -165,11 +162,12 @@ class Memory:
 
 @torch.no_grad()
 def remember_context(
-    dynamics: Dynamics, memory: Memory, latents: Tensor, actions: Tensor, gaussian: Tensor, context_noise: float
-) -> None:
+    dynamics: Dynamics, memory: Memory, latents: Tensor, actions: Tensor, gaussian: Tensor, context_noise: float,
+    motion: Tensor,
+) -> None:  # fmt: skip
     """Fill an empty memory with frames: latents, gaussian (lanes, T, h, w, C), scaled actions (lanes, T - 1, A).
 
-    Actions that are not known are nan.
+    Actions that are not known are nan. motion: by `seen_motion`.
     """
     lanes, time = latents.shape[:2]
     level = torch.full((lanes, time), context_noise, device=latents.device)
@@ -177,14 +175,12 @@ def remember_context(
     later = (torch.arange(time, device=latents.device) > 0).expand(lanes, -1)
     known = later & ~actions.isnan().any(-1)
     previous = torch.cat([torch.zeros_like(latents[:, :1]), latents[:, :-1]], 1)
-    motion = seen_motion(dynamics, latents, torch.ones_like(later))
     prediction = dynamics(
         mix(latents, gaussian, level), level, torch.zeros_like(level), actions.nan_to_num(), known, memory.text,
         previous, later,
         motion=motion, cache=memory.cache, remember=time,
     )  # fmt: skip
-    memory.latents, memory.previous = latents[:, -1].clone(), previous[:, -1].clone()
-    memory.has_previous = later[:, -1].clone()
+    memory.latents = latents[:, -1].clone()
     memory.set_heads(dynamics, prediction)
 
 
@@ -193,11 +189,12 @@ def sample_first(dynamics: Dynamics, memory: Memory, gaussian: Tensor, *, steps:
     """Make the first frame of an empty memory from its text: gaussian (lanes, h, w, C)."""
     lanes = len(gaussian)
     cap = torch.ones(lanes, 1, device=gaussian.device)
-    action, no = gaussian.new_zeros(lanes, 1, dynamics.config.action_dim), memory.has_previous[:, None]
+    action = gaussian.new_zeros(lanes, 1, dynamics.config.action_dim)
+    no = torch.zeros(lanes, 1, dtype=torch.bool, device=gaussian.device)
 
     def predict(noisy: Tensor, level: Tensor, step: Tensor, last: bool) -> Prediction:
         return dynamics(
-            noisy, level, step, action, no, memory.text, memory.previous[:, None], no,
+            noisy, level, step, action, no, memory.text, torch.zeros_like(noisy), no,
             cache=memory.cache, remember=int(last),
         )  # fmt: skip
 
@@ -208,25 +205,26 @@ def sample_first(dynamics: Dynamics, memory: Memory, gaussian: Tensor, *, steps:
 
 @torch.no_grad()
 def sample_next(
-    dynamics: Dynamics, memory: Memory, actions: Tensor, gaussian: Tensor, *, steps: int, shortcut: bool = False
-) -> Tensor:
+    dynamics: Dynamics, memory: Memory, actions: Tensor, gaussian: Tensor, motion: Tensor, *, steps: int,
+    shortcut: bool = False,
+) -> Tensor:  # fmt: skip
     """Add the frame that scaled actions (lanes, A) lead to, in place, made from gaussian (lanes, h, w, C).
 
+    motion (lanes, 4 h, 4 w, 2): by which the present frame had come about, see `flow_between`.
     Returns where in the frame before each of its pixels was looked up, (lanes, 16 h, 16 w, 2), from -1 to 1 across it.
     """
     cap = torch.ones(len(gaussian), 1, device=gaussian.device)
     action, before = actions.to(gaussian.dtype)[:, None], memory.latents[:, None]
-    yes = torch.ones_like(memory.has_previous)
-    motion = flow_between(dynamics, memory.previous, memory.latents, memory.has_previous)[:, None]
+    yes = torch.ones(len(gaussian), 1, dtype=torch.bool, device=gaussian.device)
 
     def predict(noisy: Tensor, level: Tensor, step: Tensor, last: bool) -> Prediction:
         return dynamics(
-            noisy, level, step, action, yes[:, None], memory.text, before, yes[:, None],
-            motion=motion, cache=memory.cache, remember=int(last),
+            noisy, level, step, action, yes, memory.text, before, yes,
+            motion=motion[:, None], cache=memory.cache, remember=int(last),
         )  # fmt: skip
 
     latents, prediction = denoise(predict, gaussian[:, None], cap, steps, shortcut)
     assert prediction.places is not None, "there is a frame before"
-    memory.previous, memory.latents, memory.has_previous = memory.latents, latents[:, 0], yes
+    memory.latents = latents[:, 0]
     memory.set_heads(dynamics, prediction)
     return prediction.places[:, -1]
