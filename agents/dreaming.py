@@ -55,7 +55,7 @@ def dream(
         ActorCriticConfig.of_env(env)
     _keep_to(out / "dream.json", {
         "recipe": plan.model_dump(mode="json"), "real_steps": real_steps, "rounds": rounds, "minutes": minutes,
-        "horizon": horizon, "lanes": lanes, "agent": config.model_dump(),
+        "horizon": horizon, "lanes": lanes, "agent": config.model_dump(exclude={"keep"}),
     })  # fmt: skip
     config = config.model_copy(update={"steps": config.steps // rounds})
     # The tokenizer has all of its minutes in the first round, and then stays.

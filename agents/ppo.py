@@ -157,7 +157,7 @@ class PPO:
         learned_in: dict[str, Any] | None = None,
     ) -> None:
         self.config, self.path, self.device = config, path, device
-        self._told = config.model_dump() | (learned_in or {})
+        self._told = config.model_dump(exclude={"keep"}) | (learned_in or {})  # what is kept changes nothing
         torch.manual_seed(config.seed)
         sizes = {"stack": config.stack, "channels": config.channels, "hidden": config.hidden}
         self.agent = ActorCritic(ActorCriticConfig.of_env(envs, **sizes)).to(device)

@@ -43,20 +43,19 @@ def main(out: Path, run: Path) -> None:
     world = worldsim.load(str(run / "world"))
     lab = Lab(world, open_simulator(world.spec))
     starts = [lab.begin(seed, frames=3) for seed in range(FIRST_SEED, FIRST_SEED + STARTS)]
-    scores: dict[str, list[dict]] = {}
+    kept_scores = out / "scores.json"
+    scores: dict[str, list[dict]] = json.loads(kept_scores.read_text()) if kept_scores.exists() else {}
     for horizon in HORIZONS:
         here = out / f"horizon-{horizon}"
         train_agent(here, world=str(run / "world"), recording=run / "frames", config=AGENT, horizon=horizon)
-        kept = sorted(here.glob("agent-*.safetensors"), key=steps_of)
-        for path in kept:
+        rows = scores.setdefault(str(horizon), [])
+        for path in sorted(here.glob("agent-*.safetensors"), key=steps_of)[len(rows) :]:
             make = partial(Playing, ActorCritic.load(path))
             inside, outside = returns_inside(lab, world, starts, make), returns_outside(lab, starts, make)
             means = "  outside ".join("{:5.2f} [{:.2f}, {:.2f}]".format(*mean_interval(x)) for x in (inside, outside))
             print(f"horizon {horizon:>2}, {steps_of(path):>7,} steps: inside {means}", flush=True)
-            scores.setdefault(str(horizon), []).append(
-                {"steps": steps_of(path), "inside": inside.tolist(), "outside": outside.tolist()}
-            )
-        write_atomically(out / "scores.json", json.dumps(scores, indent=1))
+            rows.append({"steps": steps_of(path), "inside": inside.tolist(), "outside": outside.tolist()})
+            write_atomically(kept_scores, json.dumps(scores, indent=1))
     plot(scores, out / "reward_hacking.png")
 
 

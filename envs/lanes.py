@@ -220,12 +220,7 @@ class Lanes:
             self._run = self.world.start(self.count, seed=seeds, size=self.size, steps=self.steps, **said)
         else:
             self._run.reset(chosen, seeds=seeds, **said)
-        if start.context is None:
-            contexts = self._run.context_frames(lanes)
-        else:  # as they were given, and not through the tokenizer; it also takes no time
-            given = torch.from_numpy(start.context[..., -self.spec.context_length - 1 :, :, :, :]).to(self.world.device)
-            contexts = list(given.expand(len(lanes), *given.shape[-4:]))
-        infos: list[dict[str, Any]] = [{"context": self.give(frames)} for frames in contexts]
+        infos: list[dict[str, Any]] = [{"context": self.give(frames)} for frames in self._run.context_frames(lanes)]
         if start.prompt is not None:
             prompts = [start.prompt] * len(lanes) if isinstance(start.prompt, str) else start.prompt
             for info, text in zip(infos, prompts, strict=True):

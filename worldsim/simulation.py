@@ -179,7 +179,7 @@ class Simulation:
         self._forget(where)
         for row, (lane, seed) in enumerate(zip(where, seeds, strict=True)):
             self.seeds[lane], self._draws[lane] = int(seed), 1
-            self._contexts[lane] = frames[row]
+            self._contexts[lane] = frames[row].clone()  # a view would keep those of all lanes
         if self._painting is not None:
             self._painting.tell(self.world, where, texts)
         return self.frames
@@ -204,12 +204,15 @@ class Simulation:
         if self._painting is not None:
             self._painting.clear(lanes)
 
+    def _picked(self, seeds: Sequence[int]) -> list[int]:
+        """Which start contexts the seeds draw."""
+        return [int(np.random.default_rng(seed & MASK63).integers(len(self.world.starts))) for seed in seeds]
+
     def _stored_starts(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """The start contexts that the seeds draw: latents (lanes, T, h, w, C), flat actions, and frames."""
-        starts, tokenizer = self.world.starts, self.world.tokenizer
-        picked = [int(np.random.default_rng(seed & MASK63).integers(len(starts))) for seed in seeds]
+        starts, tokenizer, picked = self.world.starts, self.world.tokenizer, self._picked(seeds)
         latents, last = starts.latents[picked], starts.frames[picked][:, None]
-        # All but the last frame are stored as latents.
+        # All but the last frame are stored as latents, so the first flow is from a drawn frame to a recorded one.
         older = tokenizer.decode_uint8(latents[:, :-1].flatten(0, 1)).view(len(seeds), -1, *last.shape[2:])
         frames = torch.cat([older, last], 1)
         if self.size != self.world.size:  # scale the pictures, and encode them again
@@ -224,7 +227,7 @@ class Simulation:
         noise, overlay = self._painter_noise(seeds, [0] * len(seeds)), self.world.overlay
         frames = paint_frames(self.world, texts, noise)
         if overlay is not None and self.size == self.world.size:
-            frames[:, overlay] = self._stored_starts(seeds)[2][:, -1][:, overlay]
+            frames[:, overlay] = self.world.starts.frames[self._picked(seeds)][:, overlay]
         actions = torch.zeros(len(frames), 0, self.world.spec.action_dim, device=self.device)
         return self.world.tokenizer.encode(frames)[:, None], actions, frames[:, None]
 
@@ -334,7 +337,7 @@ class Simulation:
         if overlay is not None and self.size == self.world.size:
             frames[:, overlay] = self.frames[:, overlay]
         self.set_frames(frames)
-        self._before = self.frames  # nor has anything moved
+        self._before = self.frames  # the flow to a frame that was painted anew means nothing, and 0 is "not known"
         self._forget(list(range(self.lanes)))  # what was seen in other directions looks otherwise now
         return self.frames
 

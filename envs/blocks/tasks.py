@@ -6,6 +6,7 @@ learns the rewards and the ends with the frames.
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from worldsim.envs.blocks.env import BlocksSimEnv
 _TOWER = 1 + STRUCTURES.index("tower")  # in the map of built columns
 _AT = 3.0  # blocks from the nearest column of a tower: who is so near has reached it
 _SCALE = 16.0  # blocks that are worth a reward of 1
-_AROUND = 6  # blocks in x and z in which a player can break something, and in y above and below the feet
+_AROUND = math.ceil(physics.REACH + physics.EYE_HEIGHT + 0.5)  # blocks from the feet, and more than a tick's way
 
 
 class _Task(BlocksSimEnv):
@@ -27,11 +28,12 @@ class _Task(BlocksSimEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode in a new world, made by `prompt`, or by options["prompt"]."""
-        return super().reset(seed=seed, options={"prompt": self.prompt} | (options or {}))
+        given = {key: value for key, value in (options or {}).items() if value is not None}
+        return super().reset(seed=seed, options={"prompt": self.prompt} | given)
 
 
 class BlocksTowerSimEnv(_Task):
-    """`BlocksSimEnv` with a tower to be reached, which is in view to begin with.
+    """`BlocksSimEnv` with a tower to be reached, which as a rule is in view to begin with.
 
     The reward of a step is how much nearer to the nearest tower the player has come, in sixteenths of a block, and 1
     more within 3 blocks of it, which terminates the episode. `info` also holds tower_distance, in blocks, horizontally.
@@ -45,7 +47,7 @@ class BlocksTowerSimEnv(_Task):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode, see `BlocksSimEnv.reset`."""
         frame, info = super().reset(seed=seed, options=options)
-        if not np.isfinite(self._distance()):
+        if not np.isfinite(info["tower_distance"]):
             raise ValueError(f"there is no tower in the world of this prompt: ask for one, as in {self.prompt!r}")
         return frame, info
 
@@ -53,7 +55,7 @@ class BlocksTowerSimEnv(_Task):
         """Advance by one tick, see `BlocksSimEnv.step`."""
         before = self._distance()
         frame, _, _, truncated, info = super().step(action)
-        now = self._distance()
+        now = info["tower_distance"]
         reached = now < _AT
         return frame, (before - now) / _SCALE + float(reached), reached, truncated, info
 
@@ -91,8 +93,8 @@ class BlocksWoodSimEnv(_Task):
 class BlocksDrySimEnv(_Task):
     """`BlocksSimEnv` on islands, to be walked about on without getting wet.
 
-    The reward of a step is the way that was made, horizontally, in sixteenths of a block; in water there is none, and
-    the episode terminates.
+    The reward of a step is the way that the player makes by its speed then, horizontally, in sixteenths of a block; in
+    water there is none, and the episode terminates.
     """
 
     prompt = "islands by day"

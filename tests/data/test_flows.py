@@ -22,7 +22,7 @@ def test_each_row_has_its_own(frames: np.ndarray) -> None:
     true = optical_flow(frames)
     found = Flows(frames).of(np.array([[4, 5, 6], [1, 2, 3]]))
     assert found.shape == (2, 3, 8, 12, 2)
-    assert found.dtype == np.float32
+    assert found.dtype == torch.float32
     assert not found[:, 0].any(), "the frame before the first is not asked for"
     np.testing.assert_allclose(found[0, 1:], true[4:6], atol=5e-3)
     np.testing.assert_allclose(found[1, 1:], true[1:3], atol=5e-3)
@@ -32,6 +32,11 @@ def test_a_row_that_comes_again_has_not_moved(frames: np.ndarray) -> None:
     found = Flows(frames).of(np.array([[4, 5, 5, 5]]))
     assert found[0, 1].any()
     assert not found[0, 2:].any()
+
+
+def test_rows_with_gaps_are_refused(frames: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="rows that follow each other"):
+        Flows(frames).of(np.array([[1, 3]]))
 
 
 def test_it_is_found_once(frames: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -286,6 +286,8 @@ def test_stores_need_neither_av_nor_pyarrow():
     script = (
         "import sys\n"
         "sys.modules.update(dict.fromkeys(('av', 'pyarrow', 'numba', 'pymunk', 'pygame')))\n"
-        "import worldsim.agents, worldsim.data.record, worldsim.data.store\n"
+        "import worldsim.data.record, worldsim.data.store\n"
+        "assert 'torch' not in sys.modules, 'recorders should start fast'\n"
+        "import worldsim.agents\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from gymnasium.vector.utils import iterate
 
 from worldsim.envs import WorldEnv, WorldVectorEnv
 from worldsim.envs.vector_checker import check_vector_env
-from worldsim.simulation import Simulation
+from worldsim.model.tokenizer import Tokenizer
 
 LANES = 3
 MODES = list(AutoresetMode)
@@ -209,14 +208,13 @@ def test_a_reset_mask_picks_the_starts_of_its_lanes(tiny_world_dir: Path) -> Non
 
 def test_a_reset_mask_seeds_and_decodes_its_lanes_only(tiny_world_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[int] = []
-    context_frames = Simulation.context_frames
+    decode = Tokenizer.decode_uint8
 
-    def watched(run: Simulation, lanes: Sequence[int] | None = None) -> list[torch.Tensor]:
-        contexts = context_frames(run, lanes)
-        decoded.append(len(contexts))
-        return contexts
+    def watched(tokenizer: Tokenizer, latents: torch.Tensor, moved: torch.Tensor | None = None) -> torch.Tensor:
+        decoded.append(len(latents))
+        return decode(tokenizer, latents, moved)
 
-    monkeypatch.setattr(Simulation, "context_frames", watched)
+    monkeypatch.setattr(Tokenizer, "decode_uint8", watched)
     envs, untouched = (make(tiny_world_dir, prompt="a hut") for _ in range(2))  # each start is made from its own noise
     for one in (envs, untouched):
         one.reset(seed=0)

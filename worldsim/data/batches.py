@@ -65,7 +65,7 @@ def moved_batches(store: FrameStore, batch: int, device: torch.device, seed: int
     for still in frame_batches(store, batch - batch // 2, device, seed):
         rows = np.sort(rng.choice(later, batch // 2))[:, None] + np.array([-1, 0])
         pairs = torch.from_numpy(np.array(store.frames[rows]))
-        moved = carried(pairs[:, 0], places_before(torch.from_numpy(store.flows.of(rows)[:, 1])))
+        moved = carried(pairs[:, 0], places_before(store.flows.of(rows)[:, 1]))
         moved = F.pad((255 * moved).round().to(torch.uint8), (0, 0) * 3 + (batch - batch // 2, 0))
         yield {"frames": torch.cat([still["frames"], pairs[:, 1].to(device)]), "moved": moved.to(device)}
 
@@ -200,7 +200,7 @@ def clip_batches(
         captions = [texts[e].at(int(row - store.starts[e]), rng) for e, row in zip(episodes, first, strict=True)]
         parts = {}
         if motion or own:
-            flow = torch.from_numpy(store.flows.of(rows.numpy()))
+            flow = store.flows.of(rows.numpy())
             parts["motion"] = flow.to(device)
         if own:
             newest = flow[:own, -1].norm(dim=-1).mean((1, 2)).numpy() / store.size[0]

@@ -30,7 +30,7 @@ def overlay_of(store: FrameStore, field_of_view: float, seed: int = 0) -> Tensor
     stays, turns, seen = torch.zeros(3, height, width)
     for rows in np.split(later, range(_AT_ONCE, _PAIRS, _AT_ONCE)):
         before, now = (torch.from_numpy(np.array(store.frames[part])) for part in (rows - 1, rows))
-        places = places_before(torch.from_numpy(store.flows.of(np.stack([rows - 1, rows], 1))[:, 1]))
+        places = places_before(store.flows.of(np.stack([rows - 1, rows], 1))[:, 1])
         places, angle = Surroundings.empty(before[:1], field_of_view).turned(places)
         turning = angle > _TURNED
         moved = carried(before[turning], places[turning])

@@ -13,14 +13,16 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from worldsim.data import manifest
 from worldsim.data.episodes import EnvFacts, Episode, RecordSettings
-from worldsim.data.flows import Flows
 from worldsim.files import TEMPORARY, write_atomically
+
+if TYPE_CHECKING:
+    from worldsim.data.flows import Flows
 
 KIND, NAME = "worldsim-frames", "frame store"
 _TERMINATED, _TRUNCATED = 1, 2
@@ -118,7 +120,9 @@ class FrameStore:
 
     @cached_property
     def flows(self) -> Flows:
-        """Optical flow, by row."""
+        """The optical flow of the frames, see `worldsim.data.flows`."""
+        from worldsim.data.flows import Flows  # here, because recorders should start fast, and it takes torch
+
         return Flows(self.frames)
 
     def captions(self, episode: int) -> list[str]:

@@ -88,7 +88,7 @@ def _go_on(world: World, store: FrameStore, first: np.ndarray, steps: int, seed:
             true_moved.append(_in_255ths(torch.where(led[..., 3:] > 0, led[..., :3], truth / 255)))
             true.remember(truth, led)
         bar.update(len(first))
-    path = torch.from_numpy(store.flows.of(after.T))[:, 1:].norm(dim=-1).mean((2, 3)) / store.size[0]
+    path = store.flows.of(after.T)[:, 1:].norm(dim=-1).mean((2, 3)) / store.size[0]
     made = {"latents": torch.stack(latents), "rows": torch.from_numpy(after[1:]), "travelled": path.cumsum(1).T}
     return made | ({"moved": torch.stack(moved), "true_moved": torch.stack(true_moved)} if moved else {})
 

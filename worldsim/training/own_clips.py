@@ -42,7 +42,8 @@ def going_on(
                     shown.remember(drawn, moved)
             was = torch.where(wide, drawn, before)
             if dynamics.config.sees_motion:
-                newest = flow_between(dynamics, was_shown, drawn)
+                newest = torch.zeros_like(motion[:, 0])
+                newest[goes_on] = flow_between(dynamics, was_shown[goes_on], drawn[goes_on])
                 # All of it is a frame later now; how the last frame comes about is not seen, but asked for.
                 later = torch.cat([was_led[:, 1:-1], newest[:, None], motion[:, -1:]], 1)
                 led = torch.where(wide[..., None], later, motion)
