@@ -18,7 +18,7 @@ def optical_flow(frames: np.ndarray) -> np.ndarray:
     """The flow of each of uint8 frames (T, H, W, 3) but the first, float32 (T - 1, H / 4, W / 4, 2), in pixels.
 
     Entry t says how far to the right and below of each point of frame t + 1 lies what is seen there in frame t. Dense
-    inverse search (arXiv 1603.03590), by OpenCV; about 2 ms a frame of 80x128. ImportError that says what to install.
+    inverse search (arXiv 1603.03590), by OpenCV; about 4 ms a frame of 80x128 on one core. ImportError that says what to install.
     """
     try:
         import cv2  # here, because machines that train a World without it need not have it
@@ -30,8 +30,9 @@ def optical_flow(frames: np.ndarray) -> np.ndarray:
     # The preset stops at half of the resolution and smooths what is small: balls that move by 1.4 pixels a frame were
     # seen to move by 0.87 of that, and Worlds that learned from it let things slow down (recipes/NOTES.md).
     search.setFinestScale(0)
-    # What pays for that: no refinement, which smooths, patches at every 4th pixel and half of the descents.
-    search.setVariationalRefinementIterations(0)
+    search.setVariationalRefinementAlpha(2.0)
+    # These pay for a part of that, and change nothing to speak of.
+    search.setVariationalRefinementIterations(3)
     search.setPatchStride(4)
     search.setGradientDescentIterations(12)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
