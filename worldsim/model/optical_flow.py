@@ -18,7 +18,8 @@ def optical_flow(frames: np.ndarray) -> np.ndarray:
     """The flow of each of uint8 frames (T, H, W, 3) but the first, float32 (T - 1, H / 4, W / 4, 2), in pixels.
 
     Entry t says how far to the right and below of each point of frame t + 1 lies what is seen there in frame t. Dense
-    inverse search (arXiv 1603.03590), by OpenCV; about 4 ms a frame of 80x128 on one core. ImportError that says what to install.
+    inverse search (arXiv 1603.03590), by OpenCV; about 4 ms a frame of 80x128 on a core. ImportError that says what to
+    install.
     """
     try:
         import cv2  # here, because machines that train a World without it need not have it
