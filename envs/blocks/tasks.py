@@ -35,8 +35,8 @@ class _Task(BlocksSimEnv):
 class BlocksTowerSimEnv(_Task):
     """`BlocksSimEnv` with a tower to be reached, which as a rule is in view to begin with.
 
-    The reward of a step is how much nearer to the nearest tower the player has come, in sixteenths of a block, and 1
-    more within 3 blocks of it, which terminates the episode. `info` also holds tower_distance, in blocks, horizontally.
+    The reward of a step is a sixteenth for each block that the player has come nearer to the nearest tower, and 1 more
+    within 3 blocks of it, which terminates the episode. `info` also holds tower_distance, in blocks, horizontally.
     ValueError from `reset` if a prompt of the caller's makes a world without one.
     """
 
@@ -93,7 +93,7 @@ class BlocksWoodSimEnv(_Task):
 class BlocksDrySimEnv(_Task):
     """`BlocksSimEnv` on islands, to be walked about on without getting wet.
 
-    The reward of a step is the way that the player makes by its speed then, horizontally, in sixteenths of a block; in
+    The reward of a step is a sixteenth for each block of way that the player makes by its speed then, horizontally; in
     water there is none, and the episode terminates.
     """
 
