@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,17 @@ FILMED = 4  # episodes in the video
 
 @dataclass(frozen=True)
 class Returns:
-    """What a policy gained: one return, length in steps and way to end (True: terminated) for each episode."""
+    """What a policy gained: one return, length in steps and way to end (True: terminated) for each episode.
+
+    achieved: where an environment has achievements, whether each was reached in each episode.
+    """
 
     policy: str
     env_id: str
     returns: list[float]
     lengths: list[int]
     terminated: list[bool]
+    achieved: dict[str, list[bool]] = field(default_factory=dict)
 
     @property
     def mean(self) -> Interval:
@@ -40,12 +44,22 @@ class Returns:
         """Interquartile mean of the returns and its 95% interval, arXiv 2108.13264."""
         return mean_interval(np.array(self.returns), cut=0.25)
 
+    @property
+    def score(self) -> float:
+        """That of Crafter (arXiv 2109.06780) in percent: a geometric mean of the shares of episodes with each
+        achievement, each increased by 1. 0 where there are none."""
+        shares = [100 * float(np.mean(reached)) for reached in self.achieved.values()]
+        return float(np.expm1(np.log1p(shares).mean())) if shares else 0.0
+
     def table(self) -> str:
         """A few lines for people to read."""
         rows = [("mean return", self.mean), ("interquartile mean", self.iqm)]
         rows.append(("steps an episode", mean_interval(np.array(self.lengths))))
         rows.append(("share terminated", share_interval(np.array(self.terminated))))
         lines = [f"{self.policy} in {self.env_id}, {len(self.returns)} episodes [95% interval]"]
+        if self.achieved:
+            lines.append(f"{'score':<20}{self.score:8.3f}%, as in arXiv 2109.06780, of the achievements:")
+            rows += [(name, share_interval(np.array(reached))) for name, reached in self.achieved.items()]
         return "\n".join(lines + [f"{name:<20}{v.mean:8.3f} [{v.low:.3f}, {v.high:.3f}]" for name, v in rows])
 
 
@@ -73,6 +87,7 @@ def evaluate(
         player = make_policy(policy, env, rng)
         fps = round(float(env.metadata.get("render_fps") or DEFAULT_FPS))
         returns, lengths, terminated, film = [], [], [], []
+        achieved: dict[str, list[bool]] = {}
         for episode in tqdm(range(episodes), "episodes", disable=not show):
             frame, info = env.reset(seed=seed + episode)
             player.reset(frame, info)
@@ -84,11 +99,15 @@ def evaluate(
             returns.append(gained)
             lengths.append(len(frames) - 1)
             terminated.append(bool(ended))
+            for name, count in info.get("achievements", {}).items():
+                achieved.setdefault(name, []).append(count > 0)
             if out is not None and episode < FILMED:
                 film += frames
-    result = Returns(policy, env_id, returns, lengths, terminated)
+    result = Returns(policy, env_id, returns, lengths, terminated, achieved)
     if out is not None:
         figures = vars(result) | {"seed": seed, "mean": result.mean._asdict(), "iqm": result.iqm._asdict()}
+        if achieved:
+            figures |= {"score": result.score}
         write_atomically(out / "returns.json", json.dumps(figures, indent=1))
         Clip(np.stack(film), fps=fps).save(out / "episodes.mp4", scale=max(1, 256 // film[0].shape[0]))
     return result

@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 from worldsim.agents.blocks_explorer import BlocksExplorer, is_blocks_action_space
 from worldsim.agents.blocks_filming import BlocksFilming
+from worldsim.agents.crafter_explorer import CrafterExplorer
 from worldsim.agents.exploration import PausingPolicy, StickyRandomPolicy
 from worldsim.agents.pushing import PushingPolicy, scene_of
 from worldsim.spec import space_to_json
@@ -75,8 +76,24 @@ def _pauses(env: gym.Env, rng: np.random.Generator) -> Policy:
     return PausingPolicy(env.action_space, rng)
 
 
+def _is_crafter_sim(env: gym.Env) -> bool:
+    # By the name of the class, because its module cannot be imported where the extra is not installed.
+    return any(kind.__name__ == "CrafterSimEnv" for kind in type(env.unwrapped).__mro__)
+
+
+def _crafter(env: gym.Env, rng: np.random.Generator) -> Policy:
+    if not _is_crafter_sim(env):
+        raise ValueError(f"the policy 'crafter' is for worldsim/CrafterSim-v0, not for {env}")
+    names: list[str] = env.unwrapped.action_names  # type: ignore[attr-defined]
+    return CrafterExplorer(names, rng)
+
+
 def _auto(env: gym.Env, rng: np.random.Generator) -> Policy:
-    return (_blocks if _is_blocks_sim(env) else PushingPolicy if scene_of(env) else _random)(env, rng)
+    if _is_blocks_sim(env):
+        return _blocks(env, rng)
+    if _is_crafter_sim(env):
+        return _crafter(env, rng)
+    return (PushingPolicy if scene_of(env) else _random)(env, rng)
 
 
 def _scripted(env: gym.Env, rng: np.random.Generator) -> Policy:
@@ -97,6 +114,7 @@ def _own(env: gym.Env, rng: np.random.Generator) -> Policy:
 POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
     "auto": _auto,
     "blocks": _blocks,
+    "crafter": _crafter,
     "resting": partial(_blocks, make=partial(BlocksExplorer, rest=2.0)),
     "filming": partial(_blocks, make=BlocksFilming),
     "random": _random,
@@ -107,8 +125,8 @@ POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
 
 
 def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Policy:
-    """The policy of that name for the environment: "random" for any, "blocks" for BlocksSim; "auto" picks the one
-    that fits, which in PushTSim and TableSim goes about pushing things.
+    """The policy of that name for the environment: "random" for any, "blocks" for BlocksSim, "crafter" for CrafterSim;
+    "auto" picks the one that fits, which in PushTSim and TableSim goes about pushing things.
 
     "resting" is "blocks" that also does nothing for seconds; a World learns from that to stay as it is. "filming" walks
     and looks about the block world slowly, as with a camera. "pauses" acts at random in a Box for half of the time, and

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,20 @@ def test_stable_baselines3_takes_a_single_world(agent_world_dir: Path) -> None:
     env = gym.make("worldsim/World-v0", world=str(agent_world_dir), max_episode_steps=5)
     model = PPO("CnnPolicy", env, n_steps=8, batch_size=8, n_epochs=1, seed=0).learn(8)
     assert model.ep_info_buffer[0]["l"] == 5
+
+
+@pytest.mark.filterwarnings("ignore")  # of the package's, which is older than what is installed beside it
+def test_cleanrl_learns_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the demo's own file: what its docstring asks for is not in an extra, as no extra could ask for it."""
+    for needed in ("cleanrl", "tensorboard"):
+        pytest.importorskip(needed, reason="see demos/learn_with_cleanrl.py")
+    demo = Path(__file__).parents[2] / "demos" / "learn_with_cleanrl.py"
+    few = ["--num-envs", "1", "--num-steps", "32", "--total-timesteps", "32", "--num-minibatches", "2"]
+    monkeypatch.setattr(sys, "argv", [str(demo), *few])
+    monkeypatch.setattr(wrappers, "TransformObservation", wrappers.TransformObservation)  # put back afterwards
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(demo), run_name="__main__")
+    assert list(tmp_path.glob("runs/**/events.out.*"))
 
 
 def test_torchrl_collects_from_it(agent_world_dir: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from worldsim.play.keymap import CARRY_TICKS, Keymap, MouseLook
+from worldsim.envs.crafter import CrafterSimEnv
+from worldsim.play.keymap import CARRY_TICKS, CHOICES, Keymap, MouseLook
 
 KEYS = ("forward", "back", "left", "right", "jump", "sneak", "break", "place")
 BLOCKS = spaces.Dict(
@@ -89,6 +90,42 @@ def test_digits_choose_from_a_discrete_space_and_no_key_is_its_first_action() ->
     space = spaces.Discrete(4, start=-1)
     keymap = Keymap(space)
     assert [int(keymap.action(keys)) for keys in ((), {"1"}, {"2"}, {"3"}, {"4"})] == [-1, 0, 1, 2, -1]
+
+
+def test_crafter_has_keys_for_all_that_one_does_there() -> None:
+    space = spaces.Discrete(17)
+    keymap = Keymap(space, "worldsim/CrafterSim-v0")
+    held = [
+        (),
+        {"a"},
+        {"right"},
+        {"w"},
+        {"s"},
+        {"space"},
+        {"z"},
+        {"q"},
+        {"e"},
+        {"f"},
+        {"x"},
+        *({str(n)} for n in range(1, 7)),
+    ]
+    assert [int(keymap.action(keys)) for keys in held] == list(range(17))
+    assert int(keymap.action({"a", "space"})) == 5  # collecting goes before walking
+    assert ("E", "place a table") in keymap.help
+    assert Keymap(spaces.Discrete(3), "worldsim/CrafterSim-v0").action({"2"}) == 2  # another space: as any other
+
+
+def test_the_keys_of_crafter_are_those_of_its_actions() -> None:
+    names = CrafterSimEnv().action_names
+    for name, (_, told) in zip(names, CHOICES["worldsim/CrafterSim-v0"], strict=True):
+        for part, word in (
+            ("stone", "stone"),
+            ("iron", "iron"),
+            ("pickaxe", "pickaxe"),
+            ("sword", "sword"),
+            ("left", "left"),
+        ):
+            assert (part in name) == (word in told), (name, told)
 
 
 def test_switches_of_many_valued_spaces() -> None:

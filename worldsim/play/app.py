@@ -83,7 +83,7 @@ def play(
         from worldsim.play.player import Player
 
         player = Player(build())
-        keymap = Keymap(player.session.space)
+        keymap = Keymap(player.session.space, player.session.simulator)
         if out is not None:
             player.start_video(out)
         window.autoplay = autoplay

@@ -31,6 +31,29 @@ NAMED_KEYS: dict[str, tuple[str, ...]] = {
 DIGITS = ("1", "2", "3", "4", "5", "6", "7", "8", "9")
 DIRECTIONS = {"left": ("a", "left"), "right": ("d", "right"), "down": ("s", "down"), "up": ("w", "up")}
 
+# Environments whose actions are one choice of many: (keys, what to call it in the help) of each, by their id.
+CHOICES: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
+    "worldsim/CrafterSim-v0": (
+        ((), "nothing"),
+        (DIRECTIONS["left"], "go left"),
+        (DIRECTIONS["right"], "go right"),
+        (DIRECTIONS["up"], "go up"),
+        (DIRECTIONS["down"], "go down"),
+        (("space",), "collect, hit, eat, drink"),
+        (("z",), "sleep"),
+        (("q",), "place a stone"),
+        (("e",), "place a table"),
+        (("f",), "place a furnace"),
+        (("x",), "plant"),
+        (("1",), "make a wooden pickaxe"),
+        (("2",), "make a stone pickaxe"),
+        (("3",), "make an iron pickaxe"),
+        (("4",), "make a wooden sword"),
+        (("5",), "make a stone sword"),
+        (("6",), "make an iron sword"),
+    ),
+}
+
 DEGREES_PER_PIXEL = 0.15
 CAMERA_LIMIT = 10.0  # degrees a tick and axis, unless the space says otherwise
 CARRY_TICKS = 3  # a flick of the mouse goes on turning for at most this many ticks: more would feel like lag
@@ -66,9 +89,11 @@ class Keymap:
     """The keys of one action space: `action(keys)` gives the element of `space` that the held keys stand for.
 
     `help` lists (keys, what they do) for the player to read. `look` collects mouse movement if the space has a camera.
+    `simulator` is the id of the environment, if there is one: the choices of some have keys of their own, `CHOICES`.
     """
 
     space: spaces.Space
+    simulator: str | None = None
     help: list[tuple[str, str]] = field(default_factory=list)
     look: MouseLook | None = None
 
@@ -128,6 +153,11 @@ class Keymap:
 
     def _bind_choice(self, space: spaces.Discrete) -> Callable[[frozenset[str]], Any]:
         """A whole Discrete space: digit d is action d, and action 0 (usually "nothing") while no digit is held."""
+        choices = CHOICES.get(self.simulator or "", ())
+        if len(choices) == space.n:
+            self.help += [(label(keys_of), name) for keys_of, name in choices if keys_of]
+            numbers = {key: number for number, (keys_of, _) in enumerate(choices) for key in keys_of}
+            return lambda keys: space.start + max((numbers.get(key, 0) for key in keys), default=0)
         digits = self._take_digits(int(space.n) - 1)
         self.help.append((f"1-{len(digits)}" if len(digits) > 1 else "1", "action of that number"))
         self.help.append(("no key", "action 0"))

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 class Session(ABC):
     """One running world that can be stepped, restarted, and put back to where it was.
 
-    name: for the title. fps: ticks a second. space: the action space. frame: the present picture, uint8 (H, W, 3).
-    seed: of the present start. steps: denoising steps a frame (K), None where nothing is denoised. ended: the episode
-    is over, `restart` comes next. can_rewind: `snapshot` and `restore` work.
+    name: for the title. simulator: id of the environment that it is, or was learned from. fps: ticks a second. space:
+    the action space. frame: the present picture, uint8 (H, W, 3). seed: of the present start. steps: denoising steps a
+    frame (K), None where nothing is denoised. ended: the episode is over, `restart` comes next. can_rewind: `snapshot`
+    and `restore` work.
     """
 
     name: str
+    simulator: str | None
     fps: int
     space: spaces.Space
     frame: np.ndarray
@@ -82,7 +84,7 @@ class WorldSession(Session):
         size: tuple[int, int] | None = None,
     ) -> None:
         self.name, self.fps, self.space = world.spec.name, world.spec.fps, world.spec.action_space
-        self.seed = seed
+        self.simulator, self.seed = world.spec.simulator, seed
         self._spec = world.spec
         self._prompt = prompt
         self._run = world.start(lanes=1, seed=seed, prompt=prompt, steps=steps, size=size)
@@ -145,7 +147,7 @@ class EnvSession(Session):
         space = self._env.observation_space
         if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3 or space.shape[2] != 3:
             raise ValueError(f"{env_id} cannot be played: its observations are {space}, not uint8 (H, W, 3) pictures")
-        self.name = env_id
+        self.name = self.simulator = env_id
         self.fps = int(self._env.metadata.get("render_fps", 20))
         self.space = self._env.action_space
         self.can_rewind = hasattr(self._env, "snapshot") and hasattr(self._env, "restore")

@@ -88,6 +88,9 @@ class Recipe(BaseModel):
     guidance_scale: float = Field(default=1.0, gt=0, description="of films and painted frames, see WorldSpec")
     starts: int = Field(default=32, description="start contexts that are stored with the World")
     start_frames: int = Field(default=16, description="frames of each start context; cut to context_length")
+    start_episode_frames: int | None = Field(
+        default=None, gt=0, description="of the episodes at whose ends they lie; twice their length unless given"
+    )
     start_seed: int = Field(default=5_000_000, description="seeds of the start contexts; never recorded for training")
 
     @model_validator(mode="after")

@@ -268,11 +268,12 @@ def _held_out(recipe: Recipe, store: FrameStore, out: Path) -> FrameStore:
     ValueError if none of them is as long as a start context.
     """
     length = _start_frames(recipe)
+    episode = recipe.start_episode_frames or 2 * length
     held = store
     if store.env_id:
         record_store(
-            store.env_id, recipe.starts * 2 * length, out / "starts", env_kwargs=store.env_kwargs, policy=store.policy,
-            seed=recipe.start_seed, episode_frames=2 * length, progress=False,
+            store.env_id, recipe.starts * episode, out / "starts", env_kwargs=store.env_kwargs, policy=store.policy,
+            seed=recipe.start_seed, episode_frames=episode, progress=False,
         )  # fmt: skip
         held = FrameStore.open(out / "starts")
     if held.lengths.max() < length:
@@ -298,10 +299,12 @@ def _start_frames(recipe: Recipe) -> int:
 
 
 def _starts(recipe: Recipe, held: FrameStore, tokenizer: Tokenizer, device: torch.device) -> Starts:
-    """The start contexts: the ends of held-out episodes."""
+    """The start contexts: the ends of held-out episodes, those first that were cut off: the others are about to end."""
     length = _start_frames(recipe)
     latents, actions, last, captions = [], [], [], []
-    for episode in np.flatnonzero(held.lengths >= length)[: recipe.starts]:
+    long_enough = np.flatnonzero(held.lengths >= length)
+    ended = np.asarray(held.terminated)[held.starts[long_enough] + held.lengths[long_enough] - 1]
+    for episode in long_enough[np.argsort(ended, kind="stable")][: recipe.starts]:
         first = int(held.starts[episode] + held.lengths[episode] - length)
         with torch.no_grad():
             frames_here = torch.from_numpy(np.array(held.frames[first : first + length])).to(device)
