@@ -1,9 +1,10 @@
 """How an agent's return in its World and outside part as it learns there: `python demos/reward_hacking.py OUT RUN`.
 
-RUN: the directory of a `worldsim train balls_goal`. For each horizon an agent learns in the World for 120,000 steps,
-and twelve agents on the way play from the same 100 unseen states, inside and outside, 60 steps at most: what the World
-pays more than the real thing is what they learned to exploit. Raw returns go to OUT/scores.json, the plot to
-OUT/reward_hacking.png (it needs the extra "report"). Started again, it goes on where it was stopped.
+RUN: the directory of a `worldsim train` of a World with rewards, `balls_goal` or `crafter`. For each horizon an agent
+learns in the World for 120,000 steps, and twelve agents on the way play from the same 100 unseen states, inside and
+outside, 60 steps at most: what the World pays more than the real thing is what they learned to exploit. How their mean
+returns go together is printed too. Raw returns go to OUT/scores.json, the plot to OUT/reward_hacking.png (it needs the
+extra "report"). Started again, it goes on where it was stopped.
 """
 
 import json
@@ -21,7 +22,7 @@ from worldsim.files import write_atomically
 from worldsim.probes.heldout import open_simulator
 from worldsim.probes.intervals import mean_interval
 from worldsim.probes.probe import Lab
-from worldsim.probes.ranking import returns_inside, returns_outside
+from worldsim.probes.ranking import correlation, rank_violation, returns_inside, returns_outside
 from worldsim.probes.twin import Start
 
 HORIZONS, STARTS, FIRST_SEED = (16, 60), 100, 9_500_000
@@ -56,6 +57,9 @@ def main(out: Path, run: Path) -> None:
             print(f"horizon {horizon:>2}, {steps_of(path):>7,} steps: inside {means}", flush=True)
             rows.append({"steps": steps_of(path), "inside": inside.tolist(), "outside": outside.tolist()})
             write_atomically(kept_scores, json.dumps(scores, indent=1))
+        inside, outside = (np.array([np.mean(row[name]) for row in rows]) for name in ("inside", "outside"))
+        r, violation = correlation(inside, outside), rank_violation(inside, outside)
+        print(f"horizon {horizon:>2}: {len(rows)} agents, r = {r:.2f}, mean maximum rank violation {violation:.3f}")
     plot(scores, out / "reward_hacking.png")
 
 

@@ -50,12 +50,12 @@ class Ranking(Probe):
         }
         draws = with_draws(len(starts))
         values = {
-            name: np.array([_pearson(shown[:, some].mean(1), true[:, some].mean(1)) for some in draws])
+            name: np.array([correlation(shown[:, some].mean(1), true[:, some].mean(1)) for some in draws])
             for name, shown in returns.items()
         }
         means = returns["World"].mean(1), true.mean(1)
         note = (
-            f"{len(POLICIES)} policies, {len(starts)} starts; Spearman {_pearson(*map(_ranks, means)):.2f}; mean "
+            f"{len(POLICIES)} policies, {len(starts)} starts; Spearman {correlation(*map(_ranks, means)):.2f}; mean "
             f"maximum rank violation (World, simulator) {rank_violation(*means):.3f}; mean return "
             f"{means[0].mean():.2f} in the World, {means[1].mean():.2f} in the simulator"
         )
@@ -70,8 +70,8 @@ class Ranking(Probe):
 class Actor(Protocol):
     """A policy in one episode, which sees frames only."""
 
-    def act(self, frame: np.ndarray) -> np.ndarray:
-        """A push float32 (2,) at a frame uint8 (H, W, 3)."""
+    def act(self, frame: np.ndarray) -> Any:
+        """An element of the action space at a frame uint8 (H, W, 3)."""
         ...
 
 
@@ -98,14 +98,14 @@ def _seeker(policy: tuple[float, float, float], start: Start) -> Seeker:
     return Seeker(policy, start.seed)
 
 
-def returns_outside(lab: Lab, starts: list[Start], make: Callable[[Start], Actor]) -> np.ndarray:
-    """Returns in the simulator, float64 (starts,), of the policy that `make` gives for a start; 60 steps at most."""
+def returns_outside(lab: Lab, starts: list[Start], make: Callable[[Start], Actor], steps: int = _STEPS) -> np.ndarray:
+    """Returns in the simulator, float64 (starts,), of the policy that `make` gives for a start; `steps` at most."""
     simulator: Any = lab.env.unwrapped
     gained = np.zeros(len(starts))
     for number, start in enumerate(starts):
         simulator.restore(start.snapshot)
         actor, frame = make(start), start.frames[-1]
-        for _ in range(_STEPS):
+        for _ in range(steps):
             frame, reward, ended, _, _ = lab.env.step(actor.act(frame))
             gained[number] += float(reward)
             if ended:
@@ -113,14 +113,17 @@ def returns_outside(lab: Lab, starts: list[Start], make: Callable[[Start], Actor
     return gained
 
 
-def returns_inside(lab: Lab, world: World, starts: list[Start], make: Callable[[Start], Actor]) -> np.ndarray:
+def returns_inside(
+    lab: Lab, world: World, starts: list[Start], make: Callable[[Start], Actor], steps: int = _STEPS
+) -> np.ndarray:
     """The same in a World, by its own rewards and ends."""
     run = begin(world, starts)
     actors = [make(start) for start in starts]
     gained, going = np.zeros(len(starts)), np.ones(len(starts), bool)
-    for _ in range(_STEPS):
+    for _ in range(steps):
         frames = run.frames.cpu().numpy()
-        result = run.step(np.stack([actor.act(frame) for actor, frame in zip(actors, frames, strict=True)]))
+        taken = [lab.spec.flatten(actor.act(frame)) for actor, frame in zip(actors, frames, strict=True)]
+        result = run.step(np.stack(taken))
         gained += going * result.rewards.cpu().numpy()
         going &= ~result.ends.cpu().numpy()
         lab.tick(len(starts))
@@ -137,7 +140,8 @@ def rank_violation(shown: np.ndarray, true: np.ndarray) -> float:
     return float((apart * swapped).max(1).mean())
 
 
-def _pearson(one: np.ndarray, other: np.ndarray) -> float:
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Pearson's, of two vectors; 0 where one of them does not vary."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])
