@@ -5,17 +5,25 @@ What `worldsim.simulation` is to a World that is stepped, this is to one that ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
+from worldsim.clip import fitted
 from worldsim.model import PATCH
 from worldsim.model.filming import remembered_noise, sample_film
+from worldsim.model.tiles import decode_in_tiles
 from worldsim.spec import check_size
 from worldsim.world import World
+
+# So many times as high or wide as what was learned from, a picture is still made as it is, and a larger one in tiles.
+# A higher one is made small first, then enlarged, and so much of it made anew: each tile would have its own horizon.
+_LARGER, _DETAIL = 1.25, 0.5
 
 
 @dataclass
@@ -97,8 +105,12 @@ def make(
 ) -> Tensor:
     """The latents of a film for each seed, float32 (films, T, h, w, C); what is given is in them as it was.
 
+    What is higher than the World's own size is made at that height first, then enlarged and made anew in part, each
+    time to twice the size at most (as in Cascaded Diffusion, arXiv 2106.15282, but by the same network).
+
     steps, guidance_scale: the World's own unless given; unwanted: text from which guidance leads away. on_step: called
-    after each denoising step with its number and the latents as far as they have come. ValueError for less than a step.
+    after each denoising step at the full size with its number and the latents as far as they have come. ValueError for
+    less than a step.
     """
     steps = world.spec.steps if steps is None else steps
     scale = world.spec.guidance_scale if guidance_scale is None else guidance_scale
@@ -106,6 +118,13 @@ def make(
         raise ValueError(f"num_inference_steps must be at least 1, got {steps}")
     device = world.device
     shape = reel.latents.shape
+    latents, caps = reel.latents.expand(len(seeds), *shape), reel.caps
+    tile = _tile(world, shape[1], shape[2])
+    if shape[1] > _LARGER * tile[0] and (caps > _DETAIL).any():
+        small = make(world, _smaller(world, reel), seeds, steps=steps, guidance_scale=scale, unwanted=unwanted)
+        is_new = rearrange(caps > _DETAIL, "t -> t 1 1 1")
+        latents = torch.where(is_new, _enlarged(world, small, (shape[1], shape[2])), latents)
+        caps, scale = caps.clamp_max(_DETAIL), 1.0  # guided again and again, colours would become glaring
     noise = torch.stack(
         [torch.randn(shape, generator=torch.Generator().manual_seed(int(seed) % (1 << 63))) for seed in seeds]
     )
@@ -117,10 +136,44 @@ def make(
         shares.index_add_(0, torch.tensor([texts.index(text) for text in reel.texts]), reel.shares)
     away_from = world.dynamics.encode_prompts([unwanted]) if scale != 1 and (unwanted or any(texts)) else None
     return sample_film(
-        world.dynamics, reel.latents.expand(len(seeds), *reel.latents.shape).to(device), reel.caps.to(device),
-        noise.to(device), world.dynamics.encode_prompts(texts), shares.to(device), window=world.spec.context_length,
-        steps=steps, guidance_scale=scale, unwanted=away_from, cuts=reel.cuts, on_step=on_step,
+        world.dynamics, latents.to(device), caps.to(device), noise.to(device), world.dynamics.encode_prompts(texts),
+        shares.to(device), window=world.spec.context_length, steps=steps, tile=tile, guidance_scale=scale,
+        unwanted=away_from, cuts=reel.cuts, on_step=on_step,
     )  # fmt: skip
+
+
+def _tile(world: World, height: int, width: int) -> tuple[int, int]:
+    """What is seen together of a picture of so many tokens: all of it, or as much as the World has learned from."""
+    own = world.size[0] // PATCH, world.size[1] // PATCH
+    return (height, width) if max(height / own[0], width / own[1]) <= _LARGER else own
+
+
+def _smaller(world: World, reel: Reel) -> Reel:
+    """The same at half the size, or at the World's own height if that is more; with more at some edges."""
+    height, width = reel.latents.shape[1:3]
+    times = min(2.0, PATCH * height / world.size[0])
+    small = math.ceil(height / times - 1e-6), math.ceil(width / times - 1e-6)
+    latents = torch.zeros(len(reel.caps), *small, reel.latents.shape[-1])
+    known = reel.caps < 1
+    if known.any():
+        side = max(height / small[0], width / small[1])
+        more = [round(PATCH * (side * few - many)) for few, many in zip(small, (height, width), strict=True)]
+        around = [(0, 0), *((extra // 2, extra - extra // 2) for extra in more), (0, 0)]
+        frames = np.pad(drawn(world, reel.latents[known][None].to(world.device), {})[0], around, "edge")
+        latents[known] = _encoded(world, frames, small)
+    return replace(reel, latents=latents, given={})
+
+
+def _enlarged(world: World, latents: Tensor, size: tuple[int, int]) -> Tensor:
+    """Latents (films, T, h, w, C) at that size in tokens, cropped where they are of another shape."""
+    return torch.stack([_encoded(world, frames, size) for frames in drawn(world, latents, {})])
+
+
+def _encoded(world: World, frames: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Frames (T, H, W, 3), fitted to that size in tokens, as latents float32 on the CPU."""
+    pixels = PATCH * size[0], PATCH * size[1]
+    pictures = torch.from_numpy(np.stack([fitted(frame, pixels) for frame in frames]))
+    return world.tokenizer.encode(pictures.to(world.device)).float().cpu()
 
 
 def check_strength(strength: float) -> None:
@@ -147,8 +200,9 @@ def anew(world: World, frames: np.ndarray, prompt: str, strength: float) -> Reel
 def drawn(world: World, latents: Tensor, given: dict[int, np.ndarray]) -> np.ndarray:
     """Latents (films, T, h, w, C) as frames uint8 (films, T * stride, H, W, 3); what is given is in them as it is."""
     stride, films = world.tokenizer.config.stride, []
+    tile = _tile(world, latents.shape[2], latents.shape[3])
     for film in latents:
-        parts = [world.tokenizer.decode_uint8(part.to(world.dtype)).cpu().numpy() for part in film.split(32)]
+        parts = [decode_in_tiles(world.tokenizer, part.to(world.dtype), tile).cpu().numpy() for part in film.split(32)]
         frames = np.concatenate(parts)
         for number, kept in given.items():
             frames[number * stride : (number + 1) * stride] = kept

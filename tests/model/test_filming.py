@@ -103,6 +103,32 @@ def test_a_film_in_one_window_does_not_depend_on_who_is_made_beside_it(dynamics:
         torch.testing.assert_close(together[lane], alone[0], atol=1e-4, rtol=1e-4)
 
 
+def test_large_pictures_are_made_in_tiles_that_know_of_each_other(dynamics: Dynamics) -> None:
+    latents = torch.randn(1, 3, 5, 9, FRAME[-1], generator=torch.Generator().manual_seed(0))
+    gaussian = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1))
+    caps, text = torch.tensor([0.0, 1, 1]), dynamics.encode_text(encode_words(["snow"]))
+
+    def made(latents: Tensor, steps: int, **how: object) -> Tensor:
+        shares = torch.ones(1, 3)
+        return sample_film(dynamics, latents, caps, gaussian, text, shares, window=6, steps=steps, **how)  # type: ignore[arg-type]
+
+    whole = made(latents, 2)
+    assert torch.equal(made(latents, 2, tile=(5, 9)), whole)
+    tiled = made(latents, 2, tile=(2, 3))
+    assert torch.equal(tiled[:, 0], latents[:, 0])  # what is given stays
+    assert not torch.allclose(tiled, whole, atol=1e-2)
+    assert torch.equal(tiled, made(latents, 2, tile=(2, 3)))
+    torch.testing.assert_close(tiled, made(latents, 2, tile=(2, 3), at_once=2), atol=1e-4, rtol=1e-4)
+    other = latents.clone()
+    other[:, 0, :, 8:] += 1  # of the given frame, in the last tile alone
+    elsewhere = slice(0, 4)
+    assert torch.equal(
+        made(other, 1, tile=(2, 3))[:, :, :, elsewhere], made(latents, 1, tile=(2, 3))[:, :, :, elsewhere]
+    )
+    far = made(other, 4, tile=(2, 3))[:, :, :, 5]  # by and by, it is heard of
+    assert not torch.equal(far, made(latents, 4, tile=(2, 3))[:, :, :, 5])
+
+
 def test_how_many_windows_a_pass_has_makes_no_difference(dynamics: Dynamics) -> None:
     latents, caps = noise(2, 15), torch.ones(15)
     torch.testing.assert_close(

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
+import worldsim
 from worldsim import studio
 from worldsim.cli import main
 from worldsim.clip import Clip
@@ -40,6 +42,39 @@ def test_a_film_has_any_length_and_size(film_world: World, frames: int) -> None:
     assert differ(made[0].frames, made[1].frames)
     (again,) = studio.generate(film_world, "snow", frames=frames, size=(48, 32), seed=4)
     assert np.abs(again.frames.astype(int) - made[1].frames).max() <= 1  # a batch of two rounds otherwise
+
+
+@pytest.mark.parametrize("size", [(32, 160), (64, 96), (112, 48), (80, 80), (48, 16)])
+def test_large_films_are_made_small_first_and_keep_what_is_given(film_world: World, size: tuple[int, int]) -> None:
+    heights = []
+
+    def seen(number: int, latents: Tensor) -> None:
+        heights.append(latents.shape[2])
+
+    image = noise(1, *size)[0]
+    (made,) = studio.generate(
+        film_world, "snow", image=image, frames=5, size=size, seed=3, num_inference_steps=2, callback_on_step_end=seen
+    )
+    assert made.size == size
+    assert np.array_equal(made.frames[0], image)
+    assert heights == [size[0] // 16] * 2  # steps of the full size alone are told
+    (again,) = studio.generate(film_world, "snow", image=image, frames=5, size=size, seed=3, num_inference_steps=2)
+    assert np.array_equal(made.frames, again.frames)
+    (other,) = studio.generate(film_world, "snow", image=image, frames=5, size=size, seed=4, num_inference_steps=2)
+    assert not np.array_equal(made.frames, other.frames)
+
+
+def test_a_large_picture_is_the_small_one_with_more_detail() -> None:
+    """Made at the World's own size first, it shows the same place; with a World that has learned."""
+    world = worldsim.load("blocks_film", dtype="float32")
+
+    def picture(size: tuple[int, int], seed: int) -> np.ndarray:
+        (made,) = studio.generate(world, "a meadow by day", frames=1, size=size, seed=seed, num_inference_steps=8)
+        return made.frames[0].astype(float)
+
+    small, large, other = picture((80, 128), 3), picture((160, 256), 3), picture((80, 128), 4)
+    halved = large.reshape(80, 2, 128, 2, 3).mean((1, 3))
+    assert np.abs(halved - small).mean() < 0.5 * np.abs(halved - other).mean()
 
 
 def test_words_guidance_and_what_is_not_wanted_matter(film_world: World) -> None:

@@ -22,6 +22,9 @@ from torch import Tensor
 from worldsim.model.dynamics import Dynamics
 from worldsim.model.forcing import mix
 from worldsim.model.text import Text
+from worldsim.model.tiles import from_the_edge, tiles
+
+Place = tuple[int, slice, slice, slice]  # a film, and its frames, rows and columns of tokens
 
 
 class FilmConfig(BaseModel):
@@ -160,6 +163,7 @@ def sample_film(
     *,
     window: int,
     steps: int,
+    tile: tuple[int, int] | None = None,
     guidance_scale: float = 1.0,
     unwanted: Text | None = None,
     cuts: Sequence[int] = (),
@@ -171,10 +175,10 @@ def sample_film(
 
     latents, gaussian float32 (films, time, h, w, C); caps (time,) in [0, 1]; texts: K of them; shares (K, time), which
     add up to 1: how much each text has to say of a frame. window: how many frames the dynamics sees together. steps: of
-    denoising. guidance_scale: how many times as far as without its text a frame goes (classifier-free guidance, arXiv
-    2207.12598), away from `unwanted`, one text, which may say nothing; 1 is no guidance, and so is None. cuts: frames
-    before which the film jumps. at_once: windows a pass, for the memory they take. on_step(number, latents): called
-    after each step.
+    denoising. tile: (height, width) of what it sees of them, in tokens; all unless given. guidance_scale: how many
+    times as far as without its text a frame goes (classifier-free guidance, arXiv 2207.12598), away from `unwanted`,
+    one text, which may say nothing; 1 is no guidance, and so is None. cuts: frames before which the film jumps.
+    at_once: windows a pass, for the memory they take. on_step(number, latents): called after each step.
     Returns latents (films, time, h, w, C); those with a cap of 0 are what was given.
     """
     films, kept = len(latents), caps == 0
@@ -184,16 +188,23 @@ def sample_film(
     shown = torch.where(kept, context_noise, caps)
     noisy = mix(latents, gaussian, shown.expand(films, -1))
     context = noisy
-    passes = _passes(windows(latents.shape[1], window, cuts), kept, shares, films, at_once)
-    weight = torch.zeros_like(latents[..., :1, :1, :1])
-    for film, index, _, count in passes:
-        weight.index_put_((film, index), count, accumulate=True)
+    parts = list(tiles((latents.shape[2], latents.shape[3]), tile or (latents.shape[2], latents.shape[3])))
+    passes = _passes(windows(latents.shape[1], window, cuts), parts, kept, shares, films, at_once)
+    weight = torch.zeros_like(latents[..., :1])
+    for places, _, counts in passes:
+        for place, count in zip(places, counts, strict=True):
+            weight[place] += count
     for step in range(steps):
         level = torch.where(kept, shown, caps * (1 - step / steps))
         total = torch.zeros_like(latents)
-        for film, index, text, count in passes:
-            said = guided(dynamics, noisy[film, index], level[index], _pick(texts, text), guidance_scale, unwanted)
-            total.index_put_((film, index), count * said, accumulate=True)
+        for places, text, counts in passes:
+            seen = torch.stack([noisy[place] for place in places])
+            levels = torch.stack([level[frames] for _, frames, _, _ in places])
+            said = guided(dynamics, seen, levels, _pick(texts, text), guidance_scale, unwanted)
+            for place, count, part in zip(
+                places, counts, said, strict=True
+            ):  # one after the other: always the same sum
+                total[place] += count * part
         clean = total / weight.clamp_min(1e-6)
         left = (steps - step - 1) / (steps - step)  # the next level as a share of this one
         noisy = torch.where(keep, context, clean + (noisy - clean) * left)
@@ -203,31 +214,33 @@ def sample_film(
 
 
 def _passes(
-    found: list[list[int]], kept: Tensor, shares: Tensor, films: int, at_once: int
-) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """What is asked of the dynamics in each step: windows of one length, at most `at_once` together.
+    found: list[list[int]], parts: list[tuple[slice, slice]], kept: Tensor, shares: Tensor, films: int, at_once: int
+) -> list[tuple[list[Place], Tensor, Tensor]]:
+    """What is asked of the dynamics in each step: windows and tiles of one size, at most `at_once` together.
 
-    Of each its film (n, 1), its frames (n, length), its text (n,), and how much each frame counts (n, length, 1, 1, 1).
+    Where each lies, its text (n,), and how much each of its tokens counts (n, length, h, w, 1).
     """
     jobs = [
-        (film, index, text)
+        (film, index, part, text)
         for index in found
         if not kept[index].all()
         for text in range(len(shares))
         if shares[text, index].any()
+        for part in parts
         for film in range(films)
     ]
     passes = []
-    for length in sorted({len(index) for _, index, _ in jobs}):
+    rows, columns = (from_the_edge(part.stop - part.start).to(kept.device) for part in parts[0])
+    for length in sorted({len(index) for _, index, _, _ in jobs}):
         of_length = [job for job in jobs if len(job[1]) == length]
         # What lies at the edge of a window is known less well there than in the next one.
-        edge = torch.arange(1, length + 1, device=kept.device)
+        weights = torch.einsum("t, h, w -> t h w", from_the_edge(length).to(kept.device), rows, columns)[..., None]
         for first in range(0, len(of_length), at_once):
-            film, index, text = (
-                torch.tensor(part, device=kept.device) for part in zip(*of_length[first : first + at_once], strict=True)
-            )
-            count = torch.minimum(edge, edge.flip(0)) * shares[text[:, None], index]
-            passes.append((film[:, None], index, text, rearrange(count, "n t -> n t 1 1 1")))
+            some = of_length[first : first + at_once]
+            places: list[Place] = [(film, slice(index[0], index[-1] + 1), *part) for film, index, part, _ in some]
+            text = torch.tensor([text for *_, text in some], device=kept.device)
+            share = torch.stack([shares[text, index] for _, index, _, text in some])
+            passes.append((places, text, rearrange(share, "n t -> n t 1 1 1") * weights))
     return passes
 
 
