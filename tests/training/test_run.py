@@ -139,6 +139,25 @@ def test_a_training_can_begin_with_a_world(tmp_path: Path) -> None:
         train(other, tmp_path / "third", init=str(first), show=False)
 
 
+def test_start_contexts_are_of_the_midst_of_episodes(tmp_path: Path) -> None:
+    still = Phase(minutes=0.01, batch=2, time=4, rate=1e-9, rate_end=1e-9)
+    recipe = load_recipe("balls_quick").model_copy(
+        update={
+            "env_id": "worldsim/BallsGoalSim-v0", "env_kwargs": {"size": [32, 32]}, "policy": "scripted", "frames": 200,
+            "starts": 3, "start_episode_frames": 50, "tokenizer_phases": [still], "dynamics_phases": [still],
+        }
+    )  # fmt: skip
+    world = worldsim.load(train(recipe, tmp_path, show=False))
+    held = FrameStore.open(tmp_path / "starts")
+    lasts = held.starts + held.lengths - 1
+    ended = np.asarray(held.terminated)[lasts]
+    assert held.lengths.sum() == 3 * 50
+    assert ended.any()  # the mark is reached, and another episode begins
+    long_enough = held.lengths >= recipe.context_length
+    wanted = [held.frames[last] for last in (*lasts[long_enough & ~ended], *lasts[long_enough & ended])][:3]
+    assert np.array_equal(world.starts.frames, np.stack(wanted))
+
+
 def test_every_phase_of_the_recipes_that_ship_has_settings_that_there_are() -> None:
     for name in available_recipes():
         recipe = load_recipe(name)
