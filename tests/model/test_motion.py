@@ -38,6 +38,26 @@ def still(frames: int) -> torch.Tensor:
     return torch.zeros(frames, GRID[0] * POINTS, GRID[1] * POINTS, 2)
 
 
+def test_tokens_share_in_the_flow_of_the_whole_picture_as_they_decide() -> None:
+    """At first all of them do; a token that is told to stay, stays, and the others move on."""
+    torch.manual_seed(0)
+    alone, shared = Motion(8, 32, 16), Motion(8, 32, 16, shares_motion=True)
+    for motion in (alone, shared):
+        torch.nn.init.ones_(motion.whole.weight)
+    tokens, condition = torch.zeros(2, GRID[0] * GRID[1], 32), torch.randn(2, 16)
+    tokens[:, 5] = 1  # the second of the second row
+    before = alone.flow(tokens, condition, *GRID)
+    torch.testing.assert_close(shared.flow(tokens, condition, *GRID), before)
+    assert before.abs().min() > 0.01
+    assert shared.shares is not None
+    torch.nn.init.constant_(shared.shares.weight, -1.0)
+    flow = shared.flow(tokens, condition, *GRID)
+    stays = torch.zeros(GRID[0] * POINTS, GRID[1] * POINTS, dtype=torch.bool)
+    stays[POINTS : 2 * POINTS, POINTS : 2 * POINTS] = True
+    assert flow[:, stays].abs().max() < 1e-6
+    torch.testing.assert_close(flow[:, ~stays], before[:, ~stays])
+
+
 def test_without_flow_nothing_changes(motion: Motion, tokenizer: Tokenizer) -> None:
     latents = tokenizer.encode(pictures(3))
     torch.testing.assert_close(motion.move(latents, places_before(still(3))), latents, atol=1e-3, rtol=1e-3)

@@ -158,6 +158,23 @@ def test_start_contexts_are_of_the_midst_of_episodes(tmp_path: Path) -> None:
     assert np.array_equal(world.starts.frames, np.stack(wanted))
 
 
+def test_pictures_that_jump_are_trained_on_as_such(tmp_path: Path) -> None:
+    brief = Phase(minutes=0.02, batch=2, time=4, settings={"motion_weight": 0.1})
+    recipe = load_recipe("balls_quick")
+    changes = {"frames": 200, "starts": 2, "tokenizer_phases": [Phase(minutes=0.01, batch=2)], "jumps": True}
+    changes |= {"dynamics_phases": [brief], "tokenizer": recipe.tokenizer.model_copy(update={"carries": True})}
+    shares = recipe.dynamics.model_copy(update={"shares_motion": True})
+    recipe = Recipe.model_validate(
+        recipe.model_dump() | recipe.model_copy(update=changes).model_dump(include=set(changes))
+    )
+    world = worldsim.load(train(recipe.model_copy(update={"dynamics": shares}), tmp_path, show=False), device="cpu")
+    assert world.dynamics.motion.shares is not None
+    assert world.start().step(torch.zeros(1, world.spec.action_dim)).frames.shape == (1, *world.size, 3)
+    sees = {"dynamics": recipe.dynamics.model_dump() | {"sees_motion": True}}
+    with pytest.raises(ValidationError, match="leave out sees_motion or jumps"):
+        Recipe.model_validate(recipe.model_dump() | sees)
+
+
 def test_every_phase_of_the_recipes_that_ship_has_settings_that_there_are() -> None:
     for name in available_recipes():
         recipe = load_recipe(name)

@@ -69,6 +69,7 @@ class FrameStore:
     fps: int
     action: dict[str, Any]
     _texts: tuple[tuple[list[str], list[tuple[int, str]]], ...]
+    jumps: bool = False  # whether pictures jump; to be said before `flows` are asked for
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -123,7 +124,7 @@ class FrameStore:
         """The optical flow of the frames, see `worldsim.data.flows`."""
         from worldsim.data.flows import Flows  # here, because recorders should start fast, and it takes torch
 
-        return Flows(self.frames)
+        return Flows(self.frames, self.jumps)
 
     def captions(self, episode: int) -> list[str]:
         """Descriptions of the episode's start, in several wordings and languages where there are any; may be empty."""

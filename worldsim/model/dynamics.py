@@ -56,6 +56,7 @@ class DynamicsConfig(BaseModel):
     time_every: int = Field(default=3, description="every n-th block also attends through time")
     text_every: int = Field(default=3, description="every n-th block also attends to the text")
     sees_motion: bool = Field(default=False, description="is told how the frame before had moved, by optical flow")
+    shares_motion: bool = Field(default=False, description="tokens decide their share of the whole picture's flow")
     registers: int = 2
     condition_channels: int = 256
     text_channels: int = 128
@@ -119,7 +120,7 @@ class Dynamics(nn.Module):
             self.embed_before = Linear(9 * latent, channels)
             self.before_mlp = MLP(channels, 2)
             self.no_before = nn.Parameter(torch.zeros(channels))
-            self.motion = Motion(latent, channels, condition, config.sees_motion)
+            self.motion = Motion(latent, channels, condition, config.sees_motion, config.shares_motion)
             self.embed_moved = Linear(latent, channels)
             self.embed_noise = Linear(latent, channels, bias=False)
         if config.sees_known:

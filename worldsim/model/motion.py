@@ -25,10 +25,13 @@ class Motion(nn.Module):
     """Predicts the flow and applies it to latents of `latent` channels.
 
     The flow is the sum of two: a smooth one of the whole picture, which the frame's condition decides (a turn of the
-    camera is that), and one of each token. Each pixel follows it by a factor of its own.
+    camera is that), and one of each token. Each pixel follows it by a factor of its own. With `shares_motion` tokens
+    also decide how much of the whole picture's flow there is at each point: none where a step is barred.
     """
 
-    def __init__(self, latent: int, channels: int, condition: int, sees_motion: bool = False) -> None:
+    def __init__(
+        self, latent: int, channels: int, condition: int, sees_motion: bool = False, shares_motion: bool = False
+    ) -> None:
         super().__init__()
         # Neither is trained, so that one undoes the other exactly: a product of the two with a gain above 1, however
         # little, would brighten at every step what a gate keeps.
@@ -37,11 +40,15 @@ class Motion(nn.Module):
         self.whole = Linear(condition, 2 * PLACE_FEATURES)
         self.parts = Linear(channels, 2 * POINTS * POINTS)
         self.follow = Linear(channels, PATCH * PATCH)
+        self.shares: Linear | None = None
         zero = [self.whole, self.parts, self.follow]
         if sees_motion:
             self.goes_on = Linear(channels, POINTS * POINTS)
             self.embed_seen = Linear(2 * POINTS * POINTS, channels)
             zero += [self.goes_on, self.embed_seen]
+        if shares_motion:
+            self.shares = shares = Linear(channels, POINTS * POINTS)
+            zero += [shares]
         for linear in zero:
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
@@ -63,12 +70,13 @@ class Motion(nn.Module):
         places = place_features(height * POINTS, width * POINTS, tokens.device)
         # Written as a sum, because a batched product rounds differently for one lane and for many.
         weights = rearrange(self.whole(condition).float(), "f (c k) -> f 1 c k", c=2)
-        whole = (weights * places[None, :, None]).sum(-1)
-        flow = _REACH * PATCH * height * (parts.float() + whole.view_as(parts))
+        whole = (weights * places[None, :, None]).sum(-1).view_as(parts)
+        if self.shares is not None:
+            whole = 2 * _points(self.shares(tokens), height).sigmoid() * whole  # all of it, until it is learned
+        flow = _REACH * PATCH * height * (parts.float() + whole)
         if seen is None:
             return flow
-        share = rearrange(self.goes_on(tokens), "f (h w) (p q) -> f (h p) (w q) 1", h=height, p=POINTS)
-        return flow + share.float().sigmoid() * seen.float()
+        return flow + _points(self.goes_on(tokens), height).sigmoid() * seen.float()
 
     def embed(self, seen: Tensor) -> Tensor:
         """What each token is told of a flow (frames, 4 h, 4 w, 2): (frames, h * w, channels)."""
@@ -94,6 +102,11 @@ class Motion(nn.Module):
             drawn = self.drawn(latents)
         patches = rearrange(looked_up(drawn, places), "f (h p) (w q) c -> f h w (p q c)", p=PATCH, q=PATCH)
         return self.read(patches.to(latents.dtype))
+
+
+def _points(values: Tensor, height: int) -> Tensor:
+    """What tokens (frames, h * w, POINTS * POINTS) say of their points: float32 (frames, 4 h, 4 w, 1)."""
+    return rearrange(values, "f (h w) (p q) -> f (h p) (w q) 1", h=height, p=POINTS).float()
 
 
 def places_before(flow: Tensor, follows: Tensor | float = 1.0) -> Tensor:

@@ -18,8 +18,11 @@ RECIPE = Recipe(
     tokenizer=TokenizerConfig(
         latent_channels=128, channels=128, layers=2, fine_channels=64, fine_layers=1, head_dim=32, carries=True
     ),
-    # Things go from tile to tile and have no speed: nothing would be told by how they moved before.
-    dynamics=DynamicsSizes(channels=160, heads=5, layers=4, time_every=2, condition_channels=160, text_channels=64),
+    # The map moves by a tile at once, or does not where a step is barred, and has no speed that were to be told.
+    jumps=True,
+    dynamics=DynamicsSizes(
+        channels=160, heads=5, layers=4, time_every=2, shares_motion=True, condition_channels=160, text_channels=64
+    ),
     forcing=ForcingConfig(
         pure_noise=0.95, remembered=0.1, context=0.05, weight_floor=1.0, motion_weight=0.1, head_weight=0.3
     ),

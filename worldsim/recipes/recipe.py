@@ -28,6 +28,7 @@ class DynamicsSizes(BaseModel):
     time_every: int = 3
     text_every: int = 3
     sees_motion: bool = False
+    shares_motion: bool = False
     condition_channels: int = 256
     text_channels: int = 128
 
@@ -66,6 +67,7 @@ class Recipe(BaseModel):
     policy: str = "auto"
     frames: int = Field(description="frames to record for training")
     episode_frames: int = 256
+    jumps: bool = Field(default=False, description="pictures move by steps of many pixels, see worldsim.model.jumps")
     seed: int = Field(default=0, description="seed of the first recorded episode")
     tokenizer: TokenizerConfig = TokenizerConfig()
     dynamics: DynamicsSizes = DynamicsSizes()
@@ -101,6 +103,14 @@ class Recipe(BaseModel):
             )
         if self.film is not None and (self.tokenizer.carries or self.dynamics.sees_motion):
             raise ValueError("films are made all at once: nothing is carried on or seen to move (carries, sees_motion)")
+        return self
+
+    @model_validator(mode="after")
+    def _what_jumps_is_not_seen_to_move(self) -> Self:
+        if self.jumps and self.dynamics.sees_motion:
+            raise ValueError(
+                "a running World is told optical flow, which jumps have not: leave out sees_motion or jumps"
+            )
         return self
 
     @model_validator(mode="after")

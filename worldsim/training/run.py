@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def train(
         check_painter(recipe, recipe.painter, base)
     if recipe.field_of_view is not None and not recipe.tokenizer.carries:
         raise ValueError("field_of_view is of use only where the tokenizer carries: set its carries, or leave it out")
-    store = _recording(recipe, out, data, show)
+    store = replace(_recording(recipe, out, data, show), jumps=recipe.jumps)
     _check_recording(recipe, store)
     held = store if recipe.film is not None else _held_out(recipe, store, out)
     _keep_to(store, out)
