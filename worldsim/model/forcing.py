@@ -72,6 +72,12 @@ class ForcingConfig(BaseModel):
     motion_weight: float = Field(
         default=0.0, ge=0, description="loss weight of a pixel between the flow and the optical flow of the recording"
     )
+    motion_squared: float = Field(
+        default=0.0,
+        ge=0,
+        description="how much the square of that distance, in pixels, counts beside it: where a picture jumps more "
+        "seldom than it stays, never to jump is nearest to the flow by distance alone",
+    )
     follow_weight: float = Field(
         default=0.0, ge=0, description="loss weight of how far each pixel's factor is from following the flow as it is"
     )
@@ -261,7 +267,9 @@ def dynamics_loss(
     if config.motion_weight:
         assert motion is not None, "the clips come without their optical flow"
         assert prediction.flow is not None
-        moved = _mean((prediction.flow.float() - motion).abs().mean((2, 3, 4)), near * (has_before & known))
+        off = prediction.flow.float() - motion
+        cost = off.abs() + config.motion_squared * off.square()
+        moved = _mean(cost.mean((2, 3, 4)), near * (has_before & known))
     loose = torch.zeros((), device=device)
     if config.follow_weight:
         # Where nothing moves every factor is as good, and what then comes of a turn would be in shreds.

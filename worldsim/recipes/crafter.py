@@ -24,7 +24,13 @@ RECIPE = Recipe(
         channels=160, heads=5, layers=4, time_every=2, shares_motion=True, condition_channels=160, text_channels=64
     ),
     forcing=ForcingConfig(
-        pure_noise=0.95, remembered=0.1, context=0.05, weight_floor=1.0, motion_weight=0.1, head_weight=0.3
+        pure_noise=0.95,
+        remembered=0.1,
+        context=0.05,
+        weight_floor=1.0,
+        motion_weight=0.05,
+        motion_squared=0.3,
+        head_weight=0.3,
     ),
     temperature=0.0,
     tokenizer_phases=[Phase(minutes=10, batch=32, rate=2e-3, rate_end=1e-4)],
