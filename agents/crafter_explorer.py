@@ -61,14 +61,13 @@ class CrafterExplorer:
         self._rng = rng
 
     def reset(self, obs: np.ndarray, info: Info) -> None:
-        """Begin in a new place, which faces down."""
-        self._facing, self._left, self._wants = (0, 1), 0, "tree"
+        """Begin in a new place."""
+        self._left, self._wants = 0, "tree"
 
     def act(self, obs: np.ndarray, info: Info) -> int:
         """The action at this tick."""
-        name = self._name(info["semantic"], tuple(info["player_pos"].tolist()), info["inventory"])
-        self._facing = _MOVES.get(name, self._facing)
-        return self._number[name]
+        self._facing = tuple(info["facing"].tolist())
+        return self._number[self._name(info["semantic"], tuple(info["player_pos"].tolist()), info["inventory"])]
 
     def _name(self, cells: np.ndarray, here: Cell, has: dict[str, int]) -> str:
         if self._rng.random() < _ANYTHING:

@@ -56,11 +56,11 @@ class Returns:
         rows = [("mean return", self.mean), ("interquartile mean", self.iqm)]
         rows.append(("steps an episode", mean_interval(np.array(self.lengths))))
         rows.append(("share terminated", share_interval(np.array(self.terminated))))
-        lines = [f"{self.policy} in {self.env_id}, {len(self.returns)} episodes [95% interval]"]
-        if self.achieved:
-            lines.append(f"{'score':<20}{self.score:8.3f}%, as in arXiv 2109.06780, of the achievements:")
-            rows += [(name, share_interval(np.array(reached))) for name, reached in self.achieved.items()]
-        return "\n".join(lines + [f"{name:<20}{v.mean:8.3f} [{v.low:.3f}, {v.high:.3f}]" for name, v in rows])
+        achieved = [(name, share_interval(np.array(reached))) for name, reached in self.achieved.items()]
+        told = [f"{name:<20}{v.mean:8.3f} [{v.low:.3f}, {v.high:.3f}]" for name, v in rows + achieved]
+        if achieved:
+            told.insert(len(rows), f"{'score':<20}{self.score:8.3f}%, as in arXiv 2109.06780, of the achievements:")
+        return "\n".join([f"{self.policy} in {self.env_id}, {len(self.returns)} episodes [95% interval]", *told])
 
 
 def evaluate(

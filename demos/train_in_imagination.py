@@ -1,15 +1,16 @@
 """What an agent that learned in a World gains outside: `python demos/train_in_imagination.py runs/imagination`.
 
 For each of some seeds: N steps of the recipe's environment are recorded, a World learns from them, an agent learns in
-the World; another learns from N steps of the real thing, a third from `--more` times N; the fourth acts at random. All
-of them then play the same 100 unseen episodes of the real environment. A World takes some 45 minutes: with `--shared`,
-the directory of an earlier `worldsim train`, all seeds share that World and its recording of N steps, and the intervals
-tell nothing of how Worlds differ. Raw returns are kept in OUT/scores.json, the table is printed. Started again, it goes
-on where it was stopped. `--recipe crafter` does the same in Crafter.
+the World; another learns from N steps of the real thing, a third from `--more` times N (0: leave it out); the fourth
+acts at random. All of them then play the same 100 unseen episodes of the real environment. A World takes some 45
+minutes, of Crafter 90: with `--shared`, the directory of an earlier `worldsim train`, all seeds share that World and
+its recording of N steps, and the intervals tell nothing of how Worlds differ. Raw returns are kept in OUT/scores.json,
+the table is printed. Started again, it goes on where it was stopped. `--recipe crafter` does the same in Crafter.
 """
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -33,9 +34,11 @@ def main(
     out: tyro.conf.Positional[Path],
     seeds: int = 5,
     shared: Path | None = None,
-    recipe: str = "balls_goal",
+    recipe: Literal["balls_goal", "crafter"] = "balls_goal",
     more: int = 10,
 ) -> None:
+    if seeds < 1:
+        raise SystemExit(f"--seeds must be at least 1, not {seeds}")
     plan, agent = load_recipe(recipe), AGENTS[recipe]
     results: dict[str, list[Returns]] = {}
     for seed in range(seeds):
@@ -43,7 +46,7 @@ def main(
         run = shared or here / "world"
         if shared is None:
             train(plan.model_copy(update={"seed": 1_000_000 * seed}), run)
-        n = int(FrameStore.open(run / "frames").lengths.sum())
+        n = sum(int(FrameStore.open(run / part).lengths.sum()) for part in ("frames", "starts"))
         config = agent.model_copy(update={"seed": seed})
         imagined = train_agent(here / "imagined", world=str(run / "world"), recording=run / "frames", config=config)
         policies = {"in the World of N steps": imagined, "N real steps": real(here / "real", plan.env_id, config, n)}

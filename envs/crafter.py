@@ -44,7 +44,8 @@ class CrafterSimEnv(gym.Env[np.ndarray, Any]):
 
     Observation: uint8 (height, width, 3) RGB. Action: one of 17, named in `action_names`. Reward: 1 for an achievement
     that is unlocked, and a tenth of the change of health. The episode terminates when the player is dead. `info` holds
-    `achievements` (how often each was reached), `inventory`, `player_pos` and `semantic`, a map of what is where.
+    `achievements` (how often each was reached), `inventory`, `player_pos`, `facing` (the step to the cell that the
+    player looks at) and `semantic`, a map of what is where.
 
     Raises ValueError for a wrong size, render mode or action.
 
@@ -128,5 +129,6 @@ class CrafterSimEnv(gym.Env[np.ndarray, Any]):
             "achievements": dict(player.achievements),
             "inventory": dict(player.inventory),
             "player_pos": np.array(player.pos),
+            "facing": np.array(player.facing),
             "semantic": self._game._sem_view(),
         }

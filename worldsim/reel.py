@@ -106,7 +106,8 @@ def make(
     """The latents of a film for each seed, float32 (films, T, h, w, C); what is given is in them as it was.
 
     What is higher than the World's own size is made at that height first, then enlarged and made anew in part, each
-    time to twice the size at most (as in Cascaded Diffusion, arXiv 2106.15282, but by the same network).
+    time to twice the size at most (as in Cascaded Diffusion, arXiv 2106.15282, but by the same network), by its texts
+    without guidance. Frames with a cap of 0.5 or less keep what they show, at the full size.
 
     steps, guidance_scale: the World's own unless given; unwanted: text from which guidance leads away. on_step: called
     after each denoising step at the full size with its number and the latents as far as they have come. ValueError for
@@ -145,11 +146,12 @@ def make(
 def _tile(world: World, height: int, width: int) -> tuple[int, int]:
     """What is seen together of a picture of so many tokens: all of it, or as much as the World has learned from."""
     own = world.size[0] // PATCH, world.size[1] // PATCH
-    return (height, width) if max(height / own[0], width / own[1]) <= _LARGER else own
+    high, wide = (many if many <= _LARGER * few else few for many, few in zip((height, width), own, strict=True))
+    return high, wide
 
 
 def _smaller(world: World, reel: Reel) -> Reel:
-    """The same at half the size, or at the World's own height if that is more; with more at some edges."""
+    """The same at half the size, or at the World's own height if that is more; edges repeated to whole tokens."""
     height, width = reel.latents.shape[1:3]
     times = min(2.0, PATCH * height / world.size[0])
     small = math.ceil(height / times - 1e-6), math.ceil(width / times - 1e-6)

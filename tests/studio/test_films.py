@@ -17,6 +17,7 @@ import worldsim
 from worldsim import studio
 from worldsim.cli import main
 from worldsim.clip import Clip
+from worldsim.reel import _tile
 from worldsim.studio import Card
 from worldsim.video import MARK
 from worldsim.world import World
@@ -62,6 +63,24 @@ def test_large_films_are_made_small_first_and_keep_what_is_given(film_world: Wor
     assert np.array_equal(made.frames, again.frames)
     (other,) = studio.generate(film_world, "snow", image=image, frames=5, size=size, seed=4, num_inference_steps=2)
     assert not np.array_equal(made.frames, other.frames)
+
+
+def test_only_the_side_that_is_too_long_is_cut(film_world: World) -> None:
+    assert [_tile(film_world, *size) for size in ((2, 3), (2, 9), (5, 3), (4, 6), (1, 2))] == [
+        (2, 3), (2, 3), (2, 3), (2, 3), (1, 2),
+    ]  # fmt: skip
+    world = worldsim.load("blocks_film")
+    assert [_tile(world, *size) for size in ((6, 16), (10, 9), (5, 8))] == [(6, 8), (5, 9), (5, 8)]
+
+
+@pytest.mark.parametrize("strength", [0.4, 0.8])
+def test_large_clips_are_made_anew_too(film_world: World, strength: float) -> None:
+    large = Clip(noise(12, 64, 96), fps=20)
+    (made,) = studio.remix(film_world, large, "snow", strength=strength, num_inference_steps=2)
+    assert made.frames.shape == large.frames.shape
+    assert differ(made.frames, large.frames)
+    blended = studio.blend(film_world, large, made, num_inference_steps=2)[0]
+    assert blended.size == (64, 96)
 
 
 def test_a_large_picture_is_the_small_one_with_more_detail() -> None:

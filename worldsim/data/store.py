@@ -69,7 +69,7 @@ class FrameStore:
     fps: int
     action: dict[str, Any]
     _texts: tuple[tuple[list[str], list[tuple[int, str]]], ...]
-    jumps: bool = False  # whether pictures jump; to be said before `flows` are asked for
+    jumps: bool = False  # by which flow `flows` is found, see `worldsim.model.jumps`
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -201,10 +201,9 @@ def sample_film(
             seen = torch.stack([noisy[place] for place in places])
             levels = torch.stack([level[frames] for _, frames, _, _ in places])
             said = guided(dynamics, seen, levels, _pick(texts, text), guidance_scale, unwanted)
-            for place, count, part in zip(
-                places, counts, said, strict=True
-            ):  # one after the other: always the same sum
-                total[place] += count * part
+            # One after the other: the sum is then the same each time.
+            for place, count, clean_part in zip(places, counts, said, strict=True):
+                total[place] += count * clean_part
         clean = total / weight.clamp_min(1e-6)
         left = (steps - step - 1) / (steps - step)  # the next level as a share of this one
         noisy = torch.where(keep, context, clean + (noisy - clean) * left)
@@ -238,9 +237,9 @@ def _passes(
         for first in range(0, len(of_length), at_once):
             some = of_length[first : first + at_once]
             places: list[Place] = [(film, slice(index[0], index[-1] + 1), *part) for film, index, part, _ in some]
-            text = torch.tensor([text for *_, text in some], device=kept.device)
+            numbers = torch.tensor([text for *_, text in some], device=kept.device)
             share = torch.stack([shares[text, index] for _, index, _, text in some])
-            passes.append((places, text, rearrange(share, "n t -> n t 1 1 1") * weights))
+            passes.append((places, numbers, rearrange(share, "n t -> n t 1 1 1") * weights))
     return passes
 
 

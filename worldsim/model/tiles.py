@@ -6,6 +6,7 @@ middle of a tile counts more than its edge: so no seam is seen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -18,7 +19,7 @@ from worldsim.model.tokenizer import Tokenizer
 def tiles(size: tuple[int, int], tile: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     """Rows and columns of the tiles, of `tile` = (height, width) or what there is, that cover a picture of that size.
 
-    Neighbours share a quarter of a side at least.
+    Neighbours share about a quarter of a side, rounded down, and one token at least.
     """
     rows, columns = (list(_along(length, side)) for length, side in zip(size, tile, strict=True))
     return ((row, column) for row in rows for column in columns)
@@ -26,7 +27,9 @@ def tiles(size: tuple[int, int], tile: tuple[int, int]) -> Iterator[tuple[slice,
 
 def _along(length: int, side: int) -> Iterator[slice]:
     last = max(length - side, 0)
-    for first in sorted({*range(0, last, max(side - max(side // 4, 1), 1)), last}):
+    gaps = math.ceil(last / max(side - max(side // 4, 1), 1))
+    for number in range(gaps + 1):
+        first = round(number * last / max(gaps, 1))
         yield slice(first, min(first + side, length))
 
 
@@ -46,8 +49,8 @@ def decode_in_tiles(tokenizer: Tokenizer, latents: Tensor, tile: tuple[int, int]
     weight = torch.zeros(*total.shape[1:3], 1, device=latents.device)
     for row, column in tiles(size, tile):
         drawn = tokenizer.decode(latents[:, row, column]).float()
-        count = from_the_edge(drawn.shape[1])[:, None, None] * from_the_edge(drawn.shape[2])[:, None]
+        count = (from_the_edge(drawn.shape[1])[:, None, None] * from_the_edge(drawn.shape[2])[:, None]).to(drawn)
         here = tuple(slice(PATCH * part.start, PATCH * part.stop) for part in (row, column))
-        total[:, *here] += count.to(drawn) * drawn
-        weight[here] += count.to(drawn)
-    return ((total / weight).clamp(0, 1) * 255).round().to(torch.uint8)
+        total[:, *here] += count * drawn
+        weight[here] += count
+    return total.div_(weight).clamp_(0, 1).mul_(255).round_().to(torch.uint8)

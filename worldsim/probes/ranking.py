@@ -98,14 +98,14 @@ def _seeker(policy: tuple[float, float, float], start: Start) -> Seeker:
     return Seeker(policy, start.seed)
 
 
-def returns_outside(lab: Lab, starts: list[Start], make: Callable[[Start], Actor], steps: int = _STEPS) -> np.ndarray:
-    """Returns in the simulator, float64 (starts,), of the policy that `make` gives for a start; `steps` at most."""
+def returns_outside(lab: Lab, starts: list[Start], make: Callable[[Start], Actor]) -> np.ndarray:
+    """Returns in the simulator, float64 (starts,), of the policy that `make` gives for a start; 60 steps at most."""
     simulator: Any = lab.env.unwrapped
     gained = np.zeros(len(starts))
     for number, start in enumerate(starts):
         simulator.restore(start.snapshot)
         actor, frame = make(start), start.frames[-1]
-        for _ in range(steps):
+        for _ in range(_STEPS):
             frame, reward, ended, _, _ = lab.env.step(actor.act(frame))
             gained[number] += float(reward)
             if ended:
@@ -113,14 +113,12 @@ def returns_outside(lab: Lab, starts: list[Start], make: Callable[[Start], Actor
     return gained
 
 
-def returns_inside(
-    lab: Lab, world: World, starts: list[Start], make: Callable[[Start], Actor], steps: int = _STEPS
-) -> np.ndarray:
+def returns_inside(lab: Lab, world: World, starts: list[Start], make: Callable[[Start], Actor]) -> np.ndarray:
     """The same in a World, by its own rewards and ends."""
     run = begin(world, starts)
     actors = [make(start) for start in starts]
     gained, going = np.zeros(len(starts)), np.ones(len(starts), bool)
-    for _ in range(steps):
+    for _ in range(_STEPS):
         frames = run.frames.cpu().numpy()
         taken = [lab.spec.flatten(actor.act(frame)) for actor, frame in zip(actors, frames, strict=True)]
         result = run.step(np.stack(taken))

@@ -67,7 +67,7 @@ class Recipe(BaseModel):
     policy: str = "auto"
     frames: int = Field(description="frames to record for training")
     episode_frames: int = 256
-    jumps: bool = Field(default=False, description="pictures move by steps of many pixels, see worldsim.model.jumps")
+    jumps: bool = Field(default=False, description="pictures move by up to 12 pixels at once, see worldsim.model.jumps")
     seed: int = Field(default=0, description="seed of the first recorded episode")
     tokenizer: TokenizerConfig = TokenizerConfig()
     dynamics: DynamicsSizes = DynamicsSizes()
@@ -101,8 +101,19 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"a World that is stepped goes frame by frame: its tokenizer has stride 1, not {self.tokenizer.stride}"
             )
-        if self.film is not None and (self.tokenizer.carries or self.dynamics.sees_motion):
-            raise ValueError("films are made all at once: nothing is carried on or seen to move (carries, sees_motion)")
+        moves = self.tokenizer.carries or self.jumps or self.dynamics.sees_motion or self.dynamics.shares_motion
+        if self.film is not None and moves:
+            raise ValueError(
+                "films are made all at once: nothing is carried on or seen to move (carries, jumps, sees_motion, "
+                "shares_motion)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _start_contexts_are_long_enough(self) -> Self:
+        frames = min(self.start_frames, self.context_length)
+        if self.start_episode_frames is not None and self.start_episode_frames < frames:
+            raise ValueError(f"start contexts have {frames} frames: start_episode_frames must be at least that")
         return self
 
     @model_validator(mode="after")
