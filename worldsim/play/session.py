@@ -147,7 +147,7 @@ class EnvSession(Session):
         space = self._env.observation_space
         if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3 or space.shape[2] != 3:
             raise ValueError(f"{env_id} cannot be played: its observations are {space}, not uint8 (H, W, 3) pictures")
-        self.name, self.simulator = env_id, self._env.spec.id
+        self.name, self.simulator = env_id, env_id.rpartition(":")[2]
         self.fps = int(self._env.metadata.get("render_fps", 20))
         self.space = self._env.action_space
         self.can_rewind = hasattr(self._env, "snapshot") and hasattr(self._env, "restore")
