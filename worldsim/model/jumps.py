@@ -29,7 +29,7 @@ def jump_flow(frames: np.ndarray) -> np.ndarray:
     """Like `worldsim.model.optical_flow.optical_flow`: of each of uint8 frames (T, H, W, 3) but the first, float32.
 
     At each point it is the shift that explains the picture best, by up to 12 pixels to a side, or 0 where staying
-    explains more. About 2 ms a frame of 64x64 on a core.
+    explains more. About 3 ms a frame of 64x64 on a core.
     """
     side = PATCH // POINTS
     height, width = frames.shape[1:3]
