@@ -66,10 +66,10 @@ class CrafterExplorer:
 
     def act(self, obs: np.ndarray, info: Info) -> int:
         """The action at this tick."""
-        self._facing = tuple(info["facing"].tolist())
-        return self._number[self._name(info["semantic"], tuple(info["player_pos"].tolist()), info["inventory"])]
+        here, facing = (tuple(info[key].tolist()) for key in ("player_pos", "facing"))
+        return self._number[self._name(info["semantic"], here, facing, info["inventory"])]
 
-    def _name(self, cells: np.ndarray, here: Cell, has: dict[str, int]) -> str:
+    def _name(self, cells: np.ndarray, here: Cell, facing: Cell, has: dict[str, int]) -> str:
         if self._rng.random() < _ANYTHING:
             return str(self._rng.choice(list(self._number)))
         if self._rng.random() < _CRAFTS and (could := self._could(cells, here, has)):
@@ -81,15 +81,15 @@ class CrafterExplorer:
             self._left, self._wants = _PATIENCE, self._choose(has)
         if self._wants == "sleep":
             return "sleep"
-        ahead = (here[0] + self._facing[0], here[1] + self._facing[1])
+        ahead = (here[0] + facing[0], here[1] + facing[1])
         if self._wants == "grass" and _name_at(cells, ahead) == "grass":
             return "do"  # again and again: only one time in ten there is a sapling
         way = _first_step(cells, here, self._wants, digs=has["wood_pickaxe"] > 0)
         if way is None:
             self._left = min(self._left, 8)  # there is none near: wander a little, and think again
-            return str(self._rng.choice([*_MOVES, *[move for move in _MOVES if _MOVES[move] == self._facing] * 12]))
+            return str(self._rng.choice([*_MOVES, *[move for move in _MOVES if _MOVES[move] == facing] * 12]))
         there = _name_at(cells, (here[0] + way[0], here[1] + way[1]))
-        if way == self._facing and there not in _WALKABLE:
+        if way == facing and there not in _WALKABLE:
             if there == self._wants and self._rng.random() < 0.3:
                 self._left = 0  # used, as soon as that is done
             return "do"
