@@ -184,6 +184,7 @@ def probe(
     against: Path | None = None,
     rollouts: int = 0,
     rerun: bool = False,
+    workers: int | None = None,
 ) -> None:
     """Ask a World about the physics of its simulator: each probe with its floor, its chance level and baselines.
 
@@ -199,13 +200,15 @@ def probe(
         against: The --out of an earlier run, to be compared with start by start.
         rollouts: So many rollouts beside the truth are stored in OUT/rollouts, as worldproof reads them.
         rerun: They are also stored in OUT/rollouts.rrd, which `rerun` shows (the extra "rerun").
+        workers: Processes, each with the World in its memory; one a core and at most four unless given.
     """
+    from worldsim.data.workers import default_workers
     from worldsim.probes.profile import profile
 
     out = out or Path("runs") / f"probe-{Path(world).name}"
     profile(
         world, only=only, files=probe, starts=starts, seed=seed, out=out, against=against, rollouts=rollouts,
-        rerun=rerun,
+        rerun=rerun, workers=min(default_workers(), 4) if workers is None else workers,
     )  # fmt: skip
 
 
@@ -279,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from gymnasium.error import Error as GymnasiumError
     from safetensors import SafetensorError
 
-    from worldsim.data.workers import RecordingError
+    from worldsim.data.workers import WorkerError
 
     description = "A learned world that you can gym.make."
     try:
@@ -288,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("worldsim: stopped", file=sys.stderr)
         return 130
     except (
-        ValueError, OSError, ModuleNotFoundError, FloatingPointError, RecordingError, GymnasiumError, SafetensorError
+        ValueError, OSError, ModuleNotFoundError, FloatingPointError, WorkerError, GymnasiumError, SafetensorError
     ) as error:  # fmt: skip
         if os.environ.get("WORLDSIM_DEBUG") == "1":
             raise

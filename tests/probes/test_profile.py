@@ -82,6 +82,17 @@ def test_a_run_leaves_figures_trials_and_a_page_and_a_crash_costs_only_itself(wo
     assert f"--only brightness broken --probe {own}" in report["command"]
 
 
+def test_two_processes_find_what_one_does(world_dir: Path, own: Path) -> None:
+    def found(workers: int) -> list[dict[str, object]]:
+        report = profiles.profile(
+            str(world_dir), only=["determinism", "brightness", "broken"], files=[own], starts=3,
+            out=world_dir.parent / f"out-{workers}", workers=workers,
+        )  # fmt: skip
+        return [{name: one.get(name) for name in ("name", "n", "passed", "error")} for one in report["probes"]]
+
+    assert found(2) == found(1)
+
+
 def test_two_worlds_are_compared_start_by_start(world_dir: Path, own: Path, balls: World) -> None:
     first, second = world_dir.parent / "first", world_dir.parent / "second"
     one = profiles.profile(str(world_dir), only=["brightness"], files=[own], starts=3, out=first)["probes"][0]
@@ -120,7 +131,7 @@ class Reported(Near):
 
 def test_what_passes_is_said_by_the_line_and_void_is_what_a_baseline_passes() -> None:
     def verdict(*values: list[float]) -> tuple[bool, list[str]]:
-        entry = profiles._entry(Near(), outcome(*values), None)
+        entry = profiles._entry(Near(), outcome(*values))
         return entry["passed"], entry["void"]
 
     nan = float("nan")
@@ -141,22 +152,23 @@ def test_too_much_and_too_little_do_not_pass_for_right() -> None:
         def line(self, simulator: float) -> tuple[float, float]:
             return 0.9, 1.1
 
-    assert profiles._entry(Gain(), outcome([0.95, 1.05], [0, 0], [1, 1]), None)["passed"] is True
-    assert profiles._entry(Gain(), outcome([0, 2], [0, 0], [1, 1]), None)["passed"] is False
+    assert profiles._entry(Gain(), outcome([0.95, 1.05], [0, 0], [1, 1]))["passed"] is True
+    assert profiles._entry(Gain(), outcome([0, 2], [0, 0], [1, 1]))["passed"] is False
 
 
 def test_figures_of_all_starts_together_have_the_interval_of_the_draws() -> None:
     draws = np.concatenate([[1.5], np.linspace(1, 2, 1000)])
-    entry = profiles._entry(Near(), Outcome({"World": draws, "simulator": np.ones(1001)}, drawn=32), draws - 0.25)
+    found = Outcome({"World": draws, "simulator": np.ones(1001)}, drawn=32)
+    entry = profiles._entry(Near(), found)
     assert entry["n"] == 32
     assert (entry["mean"], entry["low"], entry["high"]) == pytest.approx((1.5, 1.025, 1.975), abs=0.01)
-    assert entry["change"] == pytest.approx((0.25, 0.25, 0.25))
+    assert profiles._change(found, draws - 0.25) == pytest.approx((0.25, 0.25, 0.25))
 
 
 def test_a_figure_outside_of_its_draws_can_be_shown(tmp_path: Path) -> None:
     draws = np.concatenate([[3.0], np.linspace(1, 2, 1000)])
     found = Outcome({"World": draws, "copy last frame": draws}, curves={"World": ([1, 2], [3, 4])}, drawn=32)
-    entry = plain(profiles._entry(Reported(), found, None))
+    entry = plain(profiles._entry(Reported(), found))
     report = {"world": "balls", "command": "worldsim probe", "simulator": "-", "obeys": None, "probes": [entry]}
     write_profile(tmp_path / "page.html", report, {"near": found})
     assert (tmp_path / "page.html").read_text().count("<svg") == 2

@@ -22,8 +22,8 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 Work = Callable[[int], Any]
 
 
-class RecordingError(RuntimeError):
-    """A recording process failed or died; the message says where and why."""
+class WorkerError(RuntimeError):
+    """A process that worked for this one failed or died; the message says where and why."""
 
 
 def default_workers() -> int:
@@ -37,7 +37,7 @@ def run_units(make_work: Callable[[], Work], units: Iterable[int], workers: int)
     """Yield (unit, make_work()(unit)) for all units, in the order in which they are finished.
 
     `make_work` is called once in each worker (with one worker: in this process) and must be picklable, as must the
-    results. An error in a worker is raised here as RecordingError, or as the OSError or ValueError that it was.
+    results. An error in a worker is raised here as WorkerError, or as the OSError or ValueError that it was.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
@@ -64,9 +64,9 @@ def run_units(make_work: Callable[[], Work], units: Iterable[int], workers: int)
                     unit, result, error = ready.recv()
                 except (EOFError, ConnectionResetError):
                     pipes[ready].join()
-                    raise RecordingError(
-                        f"a recording process ended unexpectedly (exit code {pipes[ready].exitcode}); if it was killed "
-                        "for lack of memory, use fewer workers. What is finished is kept: run the same again"
+                    raise WorkerError(
+                        f"a worker process ended unexpectedly (exit code {pipes[ready].exitcode}); if it was killed "
+                        "for lack of memory, use fewer workers. What is finished is kept"
                     ) from None
                 if error is not None:
                     raise error
@@ -134,7 +134,7 @@ def _serve(connection: Any, make_work: Callable[[], Work]) -> None:
         except ValueError as error:
             answer = (unit, None, ValueError(str(error)))
         except Exception as error:
-            answer = (unit, None, RecordingError(f"recording failed in unit {unit}: {type(error).__name__}: {error}"))
+            answer = (unit, None, WorkerError(f"a worker process failed: {type(error).__name__}: {error}"))
         try:
             connection.send(answer)
         except OSError:

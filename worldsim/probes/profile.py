@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 import worldsim
+from worldsim.data.workers import run_units
 from worldsim.files import differences, write_atomically
 from worldsim.probes.heldout import open_simulator
 from worldsim.probes.intervals import Interval, mean_interval, plain, share_interval, spread
@@ -78,6 +80,7 @@ def profile(
     against: Path | None = None,
     rollouts: int = 0,
     rerun: bool = False,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Run the probes that fit a World; print a table and write profile.json, trials.jsonl and profile.html into `out`.
 
@@ -96,12 +99,12 @@ def profile(
     if rerun and importlib.util.find_spec("rerun") is None:
         raise ModuleNotFoundError('no rerun: pip install "worldsim[rerun]"')
 
-    learned = worldsim.load(world)
-    probes = [*probes_for(learned.spec.simulator), *(probe for file in files for probe in probes_in(file))]
-    probes = _chosen(probes, only, learned.spec.simulator)
     if starts < 2:
         raise ValueError(f"starts must be at least 2, for an interval around the mean, got {starts}")
-    before = {} if against is None else _earlier(Path(against), learned.spec.simulator, seed, starts)
+    start = partial(_Prober, world, only, files, starts, seed)
+    prober = start()
+    spec, probes = prober.lab.spec, prober.probes
+    before = {} if against is None else _earlier(Path(against), spec.simulator, seed, starts)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {
@@ -111,48 +114,71 @@ def profile(
             + (["--probe", *map(str, files)] if files else [])
         ),
         "world": world,
-        "simulator": learned.spec.simulator,
-        "dtype": str(learned.dtype).removeprefix("torch."),
+        "simulator": spec.simulator,
+        "dtype": str(prober.lab.world.dtype).removeprefix("torch."),
         "starts": starts,
         "seed": seed,
         "obeys": None,
         "probes": [],
     }
     outcomes: dict[str, Outcome] = {}
+    done: dict[int, tuple[dict[str, Any], Outcome | None]] = {}
     with (
-        closing(open_simulator(learned.spec)) as env,
+        closing(prober.lab.env),
+        closing(run_units(start if workers > 1 else lambda: prober, range(len(probes)), workers)) as runs,
         tqdm(total=len(probes), unit=" probes", leave=False, disable=None) as bar,
     ):
-        lab = Lab(learned, env, starts, seed, tick=lambda frames: bar.update(0))
-        for kind in probes:
-            bar.set_description(kind.name)
-            begun = time.perf_counter()
-            try:
-                probe = kind()
-                outcome = probe.run(lab)
-                entry = _entry(probe, outcome, before.get(probe.name))
-                outcomes[probe.name] = _with_worst_films(probe, outcome)
-            except Exception as error:  # one that crashes must not cost the others
-                facts = {"error": f"{type(error).__name__}: {error}", "passed": None, "gate": kind.gate}
-                entry = {"name": kind.name, "question": kind.question, "traceback": traceback.format_exc()} | facts
-            report["probes"].append(plain(entry | {"seconds": round(time.perf_counter() - begun, 1)}))
+        for number, (entry, outcome) in runs:
+            name = probes[number].name
+            if outcome is not None and len(before.get(name, ())) == len(outcome.values["World"]):
+                entry["change"] = plain(_change(outcome, before[name]))
+            done[number] = entry, outcome
+            in_order = [done[one] for one in sorted(done)]
+            report["probes"] = [entry for entry, _ in in_order]
+            outcomes = {entry["name"]: outcome for entry, outcome in in_order if outcome is not None}
             gates = [one["passed"] for one in report["probes"] if one["gate"]]
             report["obeys"] = None if not gates or None in gates else all(gates)
             # After each, so that a stop loses nothing.
             write_atomically(out / "profile.json", json.dumps(report, indent=1, allow_nan=False))
             write_atomically(out / "trials.jsonl", "".join(_lines(outcomes)))
+            bar.set_postfix_str(f"last: {name}")
             bar.update()
         print(table(report))
         write_profile(out / "profile.html", report, outcomes)
         written = [str(out / name) for name in ("profile.json", "trials.jsonl", "profile.html")]
         if rollouts:
-            rolled = roll_out(lab, rollouts)
+            rolled = roll_out(prober.lab, rollouts)
             store_rollouts(rolled, out / "rollouts")
             written.append(str(out / "rollouts"))
             if rerun:
                 written.append(str(store_rerun(rolled, out / "rollouts.rrd")))
     print(f"\nwritten: {', '.join(written)}")
     return report
+
+
+class _Prober:
+    """Runs the probes that are asked for, by their numbers; what several of them need is found once by each prober."""
+
+    def __init__(self, world: str, only: Sequence[str], files: Sequence[Path], starts: int, seed: int) -> None:
+        learned = worldsim.load(world)
+        found = [*probes_for(learned.spec.simulator), *(probe for file in files for probe in probes_in(file))]
+        self.probes = _chosen(found, only, learned.spec.simulator)
+        self.lab = Lab(learned, open_simulator(learned.spec), starts, seed)
+
+    def __call__(self, number: int) -> tuple[dict[str, Any], Outcome | None]:
+        """What stands of the probe in the report, and its outcome; None if it crashed."""
+        kind, begun = self.probes[number], time.perf_counter()
+        outcome = None
+        try:
+            probe = kind()
+            outcome = probe.run(self.lab)
+            entry = _entry(probe, outcome)
+            outcome = _with_worst_films(probe, outcome)
+        except Exception as error:  # one that crashes must not cost the others
+            outcome = None
+            facts = {"error": f"{type(error).__name__}: {error}", "passed": None, "gate": kind.gate}
+            entry = {"name": kind.name, "question": kind.question, "traceback": traceback.format_exc()} | facts
+        return plain(entry | {"seconds": round(time.perf_counter() - begun, 1)}), outcome
 
 
 def _with_worst_films(probe: Probe, outcome: Outcome) -> Outcome:
@@ -182,7 +208,7 @@ def _chosen(probes: Sequence[type[Probe]], only: Sequence[str], simulator: str |
     return chosen
 
 
-def _entry(probe: Probe, outcome: Outcome, before: np.ndarray | None) -> dict[str, Any]:
+def _entry(probe: Probe, outcome: Outcome) -> dict[str, Any]:
     """What stands of a probe in the report. ValueError if the simulator's own frames cannot be read."""
     values = {who: np.asarray(found, float) for who, found in outcome.values.items()}
     # A start where not even the simulator's frames can be read, or do not show what is asked for, does not count.
@@ -231,10 +257,13 @@ def _entry(probe: Probe, outcome: Outcome, before: np.ndarray | None) -> dict[st
         "axes": outcome.axes,
         "note": outcome.note,
     }  # fmt: skip
-    if before is not None and len(before) == len(outcome.values["World"]):
-        change = np.asarray(outcome.values["World"], float) - before
-        entry["change"] = spread(change) if outcome.drawn else mean_interval(change)
     return entry
+
+
+def _change(outcome: Outcome, before: np.ndarray) -> Interval:
+    """By how much the World's values are more than those of an earlier run."""
+    change = np.asarray(outcome.values["World"], float) - before
+    return spread(change) if outcome.drawn else mean_interval(change)
 
 
 def worst(probe: Probe, outcome: Outcome) -> list[int]:
