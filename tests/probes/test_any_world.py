@@ -52,11 +52,18 @@ def test_errors_grow_from_nothing_for_one_who_shows_the_truth(lab: Lab, monkeypa
     twin_of = lab.twin
     monkeypatch.setattr(lab, "twin", lambda starts: truths.append(twin_of(starts)) or truths[-1])
     outcome = any_world.Horizon().run(lab)
-    assert set(outcome.curves) == {
+    assert outcome.plot is not None
+    lines = outcome.plot.lines
+    assert set(lines) == {
         "World", "copy last frame", "no actions", "wrong direction", "nearest recorded", "untrained",
     }  # fmt: skip
-    assert outcome.curves["copy last frame"] == ([0.05, 0.1, 0.2], [0, 0, 0])  # it showed the truth this time
-    assert min(outcome.curves["World"][1]) > 0
+    assert lines["copy last frame"] == (
+        [0.05, 0.1, 0.2],
+        [0, 0, 0],
+        [0, 0, 0],
+        [0, 0, 0],
+    )  # it showed the truth this time
+    assert min(lines["World"][1]) > 0
     assert outcome.drawn == 5
 
 

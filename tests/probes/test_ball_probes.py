@@ -32,12 +32,12 @@ def test_the_simulator_itself_passes_and_who_learned_nothing_does_not(kind: type
     probe = kind()
     outcome = probe.run(lab)
     # What the untrained World shows is noise here, as its tokenizer is untrained too; the last frame can be read.
-    assert _entry(probe, outcome, None)["void"] == []
+    assert _entry(probe, outcome)["void"] == []
     outcome.values["World"] = outcome.values["copy last frame"]
-    assert _entry(probe, outcome, None)["passed"] is ("copy last frame" in probe.easy)
+    assert _entry(probe, outcome)["passed"] is ("copy last frame" in probe.easy)
     outcome.values["World"] = outcome.values["simulator"]
     assert not np.isnan(outcome.values["World"].astype(float)).any()
-    entry = _entry(probe, outcome, None)
+    entry = _entry(probe, outcome)
     assert entry["passed"] is True
     if probe.better == "low" and probe.unit != "share":
         assert entry["mean"] < 0.02  # of a box side, a box side a second, or a share: a floor to stand on
@@ -48,11 +48,11 @@ def test_the_error_of_what_was_never_seen_is_a_share_of_one_that_is_known(kind: 
     outcome = kind().run(lab)
     assert np.isnan(outcome.values["copy last frame"]).all()  # it does not know the usual motion either
     assert outcome.drawn == 6
-    entry = _entry(kind(), outcome, None)
+    entry = _entry(kind(), outcome)
     assert entry["passed"] is False
     assert entry["void"] == []
     outcome.values["World"] = np.full(1001, 1.5)
-    assert _entry(kind(), outcome, None)["passed"] is True
+    assert _entry(kind(), outcome)["passed"] is True
 
 
 @pytest.mark.parametrize("kind", ball_motion.PROBES, ids=lambda kind: kind.name)

@@ -31,11 +31,11 @@ def test_the_simulator_itself_passes_and_an_untrained_world_does_not(kind: type[
     outcome = probe.run(lab)
     assert (~np.isnan(outcome.values["simulator"])).sum() >= 2
     assert len(outcome.values["simulator"]) == 4  # one a place
-    assert _entry(probe, outcome, None)["void"] == []
+    assert _entry(probe, outcome)["void"] == []
     outcome.values["World"] = outcome.values["copy last frame"]
-    assert _entry(probe, outcome, None)["passed"] is ("copy last frame" in probe.easy)
+    assert _entry(probe, outcome)["passed"] is ("copy last frame" in probe.easy)
     outcome.values["World"] = outcome.values["simulator"]
-    entry = _entry(probe, outcome, None)
+    entry = _entry(probe, outcome)
     assert entry["passed"] is (not probe.sure)  # four of four are not enough to be sure of nine in ten
     assert entry["mean"] == pytest.approx(1) if probe.unit == "share" else True
 

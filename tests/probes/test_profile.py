@@ -12,6 +12,7 @@ import pytest
 from worldsim.probes import profile as profiles
 from worldsim.probes import profile_table
 from worldsim.probes.intervals import plain
+from worldsim.probes.plots import Plot
 from worldsim.probes.probe import Lab, Outcome, Probe, delays
 from worldsim.probes.profile_page import write_profile
 from worldsim.world import World
@@ -167,7 +168,9 @@ def test_figures_of_all_starts_together_have_the_interval_of_the_draws() -> None
 
 def test_a_figure_outside_of_its_draws_can_be_shown(tmp_path: Path) -> None:
     draws = np.concatenate([[3.0], np.linspace(1, 2, 1000)])
-    found = Outcome({"World": draws, "copy last frame": draws}, curves={"World": ([1, 2], [3, 4])}, drawn=32)
+    found = Outcome(
+        {"World": draws, "copy last frame": draws}, plot=Plot("seconds", "dB", {"World": ([1, 2], [3, 4])}), drawn=32
+    )
     entry = plain(profiles._entry(Reported(), found))
     report = {"world": "balls", "command": "worldsim probe", "simulator": "-", "obeys": None, "probes": [entry]}
     write_profile(tmp_path / "page.html", report, {"near": found})

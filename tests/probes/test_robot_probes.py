@@ -72,12 +72,12 @@ def test_the_simulator_itself_passes_and_who_learned_nothing_does_not(simulator:
     lab = lab_of(simulator)
     probe = kind()
     outcome = probe.run(lab)
-    assert _entry(probe, outcome, None)["void"] == []
+    assert _entry(probe, outcome)["void"] == []
     outcome.values["World"] = outcome.values["copy last frame"]
-    assert _entry(probe, outcome, None)["passed"] is ("copy last frame" in probe.easy)
+    assert _entry(probe, outcome)["passed"] is ("copy last frame" in probe.easy)
     outcome.values["World"] = outcome.values["simulator"]
     assert not np.isnan(outcome.values["World"].astype(float)).any()
-    entry = _entry(probe, outcome, None)
+    entry = _entry(probe, outcome)
     assert entry["passed"] is True
     if probe.better == "low":
         # A floor to stand on: a pixel and a half of 64 of the worst of all boxes, or a share of what is true.

@@ -13,6 +13,7 @@ from worldsim.probes.heldout import CONTEXT as LONG_CONTEXT
 from worldsim.probes.heldout import wander
 from worldsim.probes.intervals import with_draws
 from worldsim.probes.players import has_opposites, opposite
+from worldsim.probes.plots import Plot, banded
 from worldsim.probes.probe import Cases, FilmProbe, Lab, Outcome, Probe, Trial
 from worldsim.probes.twin import Start, Twin, begin
 from worldsim.world import World, load
@@ -163,14 +164,15 @@ class Horizon(Probe):
             errors[name] = (apart**2).mean((2, 3, 4))  # (starts, marks)
         copied = errors["copy last frame"]
         seconds = [mark / lab.spec.fps for mark in marks]
-        curves = {name: (seconds, np.sqrt(wrong.mean(0)).tolist()) for name, wrong in errors.items()}
+        # A root for each start: the error of all together is that of the worst.
+        lines = {name: banded(seconds, np.sqrt(wrong)) for name, wrong in errors.items()}
         draws = with_draws(len(starts))  # one start alone has no skill to speak of
         values = {
             name: np.array([_half_skill(wrong[some].mean(0), copied[some].mean(0), seconds) for some in draws])
             for name, wrong in errors.items()
             if name != "copy last frame"
         }
-        return Outcome(values, curves=curves, drawn=len(starts))
+        return Outcome(values, plot=Plot("seconds", "error, grey levels of 255", lines), drawn=len(starts))
 
     def line(self, simulator: float) -> tuple[float, float]:
         return -np.inf, np.inf

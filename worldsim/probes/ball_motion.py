@@ -14,6 +14,7 @@ import numpy as np
 from worldsim.envs.balls import FPS, WALL
 from worldsim.envs.balls_lab import FRICTION, GRAVITY, LARGE, RESTITUTION, Ball, Scene
 from worldsim.probes import ball_reading as reading
+from worldsim.probes.plots import Plot, true_against_shown
 from worldsim.probes.probe import CONTEXT, Cases, FilmProbe, Lab, Trial
 
 SIMULATOR = "worldsim/BallsLabSim-v0"
@@ -82,6 +83,10 @@ class UniformMotion(BallProbe):
     def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
         shown = reading.velocity(of_ball(frames), FPS)
         return np.linalg.norm(shown - cases.of("velocities")[:, -1, 0], axis=1)
+
+    def plot(self, shown: np.ndarray, cases: Cases) -> Plot:
+        true, velocities = cases.of("velocities")[:, -1, 0], reading.velocity(of_ball(shown), FPS)
+        return true_against_shown("velocity, box sides/s", true, velocities, ("to the right", "upwards"))
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0, 2 * simulator
@@ -179,6 +184,11 @@ class Fall(BallProbe):
     def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
         return -reading.acceleration(of_ball(frames), FPS)[:, 1] / GRAVITY
 
+    def plot(self, shown: np.ndarray, cases: Cases) -> Plot:
+        # Halfway, because the straight line that fits a throw best has the velocity that it has there.
+        true = cases.of("velocities")[:, :, 0, 1].mean(1)
+        return true_against_shown("velocity upwards, box sides/s", true, reading.velocity(of_ball(shown), FPS)[:, 1])
+
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.9, 1.1
 
@@ -233,6 +243,11 @@ class Bounce(BallProbe):
         before = np.linalg.norm(cases.of("velocities")[:, 0, 0], axis=1)
         after = np.linalg.norm(reading.velocity(of_ball(shown)[:, -self._after :], FPS), axis=1)
         return f"of {len(after)} balls {int((after > 1.05 * before).sum())} are more than 5% faster afterwards"
+
+    def plot(self, shown: np.ndarray, cases: Cases) -> Plot:
+        rows, axes = np.arange(len(shown)), self._axes(cases)
+        after = reading.velocity(of_ball(shown)[:, -self._after :], FPS)[rows, axes]
+        return true_against_shown("velocity afterwards, box sides/s", cases.of("velocities")[rows, -1, 0, axes], after)
 
     @staticmethod
     def _axes(cases: Cases) -> np.ndarray:

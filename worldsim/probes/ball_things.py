@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from worldsim.envs.balls import COLOURS, FPS, WALL
-from worldsim.envs.balls_lab import Ball, Scene
+from worldsim.envs.balls_lab import FAST, LARGE, Ball, Scene
 from worldsim.probes import ball_reading as reading
 from worldsim.probes.ball_motion import SHOWN, BallProbe, UniformMotion, as_pair, direction
 from worldsim.probes.intervals import with_draws
+from worldsim.probes.plots import Plot, true_against_shown
 from worldsim.probes.probe import DIRECTIONS, Cases, Lab, Latency, Outcome, Probe, Trial, along, delays, obeyed
 
 _MOVED = 0.015  # box sides in a quarter of a second; the slowest ball goes twice as far
@@ -63,6 +64,11 @@ class PushGain(Pushed):
     def measure(self, frames: np.ndarray, cases: Cases) -> np.ndarray:
         true = self.moved(cases.truth)
         return (self.moved(frames) * true).sum(1) / (true**2).sum(1)
+
+    def plot(self, shown: np.ndarray, cases: Cases) -> Plot:
+        return true_against_shown(
+            "way, box sides", self.moved(cases.truth), self.moved(shown), ("to the right", "upwards")
+        )
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.9, 1.1
@@ -240,6 +246,52 @@ class UnseenCombination(Unseen):
     question = "Uniform motion of balls large and fast, recorded only large or fast: its error by that of small ones."
     usual = UniformMotion(radii=(0.08, 0.1), speeds=(0.52, 0.6))
     strange = UniformMotion(radii=(0.11, 0.13), speeds=(0.52, 0.6))
+
+    def run(self, lab: Lab) -> Outcome:
+        """As other probes; and a map of the World's error by size and speed, usual ones and others."""
+        outcome = super().run(lab)
+        outcome.plot = error_map(lab)
+        return outcome
+
+
+# Bands of sizes and speeds, and whether recordings have them; of those that are both LARGE and faster than FAST not.
+_RADII = ((0.05, 0.07), (0.08, 0.09), (0.095, LARGE), (0.115, 0.13), (0.145, 0.16))
+_SPEEDS = ((0.03, 0.1), (0.2, 0.3), (0.35, 0.48), (0.6, 0.75), (0.95, 1.05))
+_EACH = 8  # starts of a cell
+
+
+def error_map(lab: Lab) -> Plot:
+    """How far off the velocity of a ball in space is over 0.3 s, as a share of it, by size and speed (the grids of
+    PhyWorld, arXiv 2411.02385); a mean of eight starts each, of those that could be read."""
+    cells = [UniformMotion(radii, speeds, length=6) for radii in _RADII for speeds in _SPEEDS]
+    trials = [_fitting(cell, lab, number) for cell in cells for number in range(_EACH)]
+    scripts = np.stack([trial.actions for trial in trials], 1)
+    twin = lab.twin([trial.start for trial in trials])
+    truth, infos = twin.witnessed(scripts)
+    cases = Cases(trials, truth[:, None], [[info] for info in infos])
+    wrong = cells[0].measure(twin.shown(scripts)[:, None], cases)
+    shares = wrong / np.linalg.norm(cases.of("velocities")[:, -1, 0], axis=1)
+    means = [_mean(some) for some in shares.reshape(-1, _EACH)]
+    values = [None if np.isnan(mean) else mean for mean in means]
+    rows, columns = ([f"{low:g}-{high:g}" for low, high in bands] for bands in (_RADII, _SPEEDS))
+    width = len(_SPEEDS)
+    return Plot(
+        "speed, box sides/s (recorded: 0.15-0.8)",
+        f"radius, box sides (0.08-0.13,\nabove {LARGE} only up to {FAST}/s)",
+        cells=[values[at : at + width] for at in range(0, len(values), width)],
+        rows=rows,
+        columns=columns,
+    )
+
+
+def _fitting(cell: UniformMotion, lab: Lab, number: int) -> Trial:
+    """A trial of this size and speed, in a direction in which the box has room for it."""
+    rng = np.random.default_rng([lab.seed, number, 0x9B0BE])
+    while True:
+        try:
+            return cell.trial(lab, lab.seed + number, rng)
+        except ValueError:
+            continue
 
 
 def _apart(rng: np.random.Generator, count: int, still: bool) -> tuple[Ball, ...]:

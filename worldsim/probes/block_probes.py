@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from worldsim.probes import edits, holding, keys, turning
-from worldsim.probes.intervals import mean_interval
 from worldsim.probes.places import SIMULATOR, Action, Standing, StandingTwin, looking_down, standing_places
+from worldsim.probes.plots import Line, Plot, banded
 from worldsim.probes.probe import Lab, Latency, Outcome, Probe, delays
 from worldsim.probes.rollouts import psnr
 from worldsim.probes.rotation import measured_turns
@@ -58,8 +58,24 @@ class Turns(PlaceProbe):
     better: ClassVar[Literal["low", "high", "near 1"]] = "near 1"
     gate = True
 
+    def __init__(self) -> None:
+        self._reports: list[dict[str, Any]] = []  # of those measured so far; the World is the first
+
+    def run(self, lab: Lab) -> Outcome:
+        """As other probes; and a plot of the World's angles by the commanded ones."""
+        outcome = super().run(lab)
+        dots: dict[str, Line] = {}
+        for axis in turning.AXES:
+            turned = np.array(self._reports[0][axis]["world"])  # (rates, places, ticks)
+            commanded = np.broadcast_to(np.array(turning.RATES)[:, None, None], turned.shape)
+            known = ~np.isnan(turned)
+            dots[axis] = commanded[known].tolist(), turned[known].tolist()
+        outcome.plot = Plot("degrees a tick, commanded", "degrees a tick, shown", dots=dots)
+        return outcome
+
     def measure(self, twin: StandingTwin) -> np.ndarray:
         report = turning.turning(twin)
+        self._reports.append(report)
         shown, wanted = np.zeros(len(twin.starts)), np.zeros(len(twin.starts))
         for axis in turning.AXES:
             true, turned = (np.array(report[axis][who]) for who in ("truth", "world"))  # (rates, places, ticks)
@@ -158,10 +174,10 @@ class Dwell(PlaceProbe):
         """As other probes; and a curve of the mean loss by how long the player looked elsewhere."""
         outcome = super().run(lab)
         twin = StandingTwin(lab.env, lab.world, places_of(lab, self.down), lab.tick)
-        lost = [mean_interval(self._lost(twin, dwell)).mean for dwell in self._dwells]
+        lost = np.stack([self._lost(twin, dwell) for dwell in self._dwells], 1)
         away = [(dwell + 18) / lab.spec.fps for dwell in self._dwells]
-        outcome.curves, outcome.axes = {"World": (away, lost)}, ("seconds", "dB lost")
-        outcome.note = f"the context is {lab.spec.context_length / lab.spec.fps:.2f} s long"
+        marks = {"length of the context": lab.spec.context_length / lab.spec.fps}
+        outcome.plot = Plot("seconds", "dB lost", {"World": banded(away, lost)}, marks=marks)
         return outcome
 
     def measure(self, twin: StandingTwin) -> np.ndarray:

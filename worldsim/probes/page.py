@@ -74,12 +74,12 @@ def film(frames: np.ndarray) -> str:
     return f'<video src="{source}" controls loop muted></video>'
 
 
-def plot(draw: Callable[[Any, dict[str, Any]], None], report: dict[str, Any]) -> str:
-    """A plot in a page: what `draw` draws of a report into a figure of matplotlib."""
+def plot(draw: Callable[[Any, Any], None], data: Any) -> str:
+    """A plot in a page: what `draw` draws of the data into a figure of matplotlib."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.4), layout="constrained")
-    draw(figure, report)
+    draw(figure, data)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]

@@ -16,6 +16,7 @@ import numpy as np
 
 from worldsim.probes.heldout import idle_flat
 from worldsim.probes.players import Players
+from worldsim.probes.plots import Plot
 from worldsim.probes.twin import Start, Twin
 from worldsim.spec import WorldSpec
 from worldsim.world import World
@@ -103,15 +104,14 @@ class Outcome:
 
     bool or float (starts,). nan where the frames could not be read; where even the simulator's could not, the start
     does not count. films: frames of the simulator and of the World, uint8 (starts, T + 1, H, W, 3), of which the worst
-    are shown. curves: lines of a plot by name, (x, y) each; axes: what they are. note: what else is to be said. drawn:
+    are shown. plot: what else is to be seen. note: what else is to be said. drawn:
     how many starts there were, if a value is a figure of all of them together: then the first is that of the starts
     themselves, and the others of starts drawn anew with replacement.
     """
 
     values: dict[str, np.ndarray]
     films: tuple[np.ndarray, np.ndarray] | None = None
-    curves: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
-    axes: tuple[str, str] = ("seconds", "error, grey levels of 255")
+    plot: Plot | None = None
     note: str = ""
     drawn: int = 0
 
@@ -177,17 +177,21 @@ class FilmProbe(Probe):
         cases = Cases(trials, truth, [[infos[row] for _, infos in seen] for row in range(len(trials))])
         values = {"simulator": self.measure(truth, cases)}
         players = {"World": twin.player} | lab.players.beside(twin, self.acts)
-        films, note = None, ""
+        films, plot, note = None, None, ""
         for name, player in players.items():
             shown = np.stack([player.show(script) for script in scripts], 1)
             values[name] = self.measure(shown, cases)
             if name == "World":
-                films, note = (truth[:, 0], shown[:, 0]), self.note(shown, cases)
-        return Outcome(values, films, note=note)
+                films, plot, note = (truth[:, 0], shown[:, 0]), self.plot(shown, cases), self.note(shown, cases)
+        return Outcome(values, films, plot, note)
 
     def note(self, shown: np.ndarray, cases: Cases) -> str:
         """What else is to be said of the World's frames."""
         return ""
+
+    def plot(self, shown: np.ndarray, cases: Cases) -> Plot | None:
+        """What else is to be seen of the World's frames."""
+        return None
 
 
 def delays(ways: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -253,8 +254,7 @@ def _entry(probe: Probe, outcome: Outcome) -> dict[str, Any]:
         # A probe that one passes who has learned nothing says nothing.
         "void": [who for who in others if bounded and passes(who)],
         "controls": {who: mean for who, mean in means.items() if who not in ("World", "simulator")},
-        "curves": outcome.curves,
-        "axes": outcome.axes,
+        "plot": None if outcome.plot is None else asdict(outcome.plot),
         "note": outcome.note,
     }  # fmt: skip
     return entry

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.probes.page import film, plot, write_document
+from worldsim.probes.plots import Plot, draw_plot
 from worldsim.probes.probe import Outcome
 from worldsim.probes.profile_table import line_in_words, table
 
@@ -40,8 +41,8 @@ def _card(entry: dict[str, Any], outcome: Outcome | None) -> str:
     parts = [head, f"<p class='{kind}'>{escape(facts)}</p>"]
     parts += [f"<p>{escape(entry['note'])}</p>"] * bool(entry["note"])
     parts.append(plot(_values, entry))
-    if entry["curves"]:
-        parts.append(plot(_curves, entry))
+    if entry["plot"]:
+        parts.append(plot(draw_plot, Plot(**entry["plot"])))
     if outcome.films is not None:
         parts.append("<p>The five worst starts: simulator, World, difference</p>")
         parts += [film(_beside(truth, shown)) for truth, shown in zip(*outcome.films, strict=True)]
@@ -77,12 +78,3 @@ def _values(figure: Any, entry: dict[str, Any]) -> None:
     axes.set(xlabel=entry["unit"])
     if axes.get_legend_handles_labels()[0]:
         axes.legend()
-
-
-def _curves(figure: Any, entry: dict[str, Any]) -> None:
-    axes = figure.subplots()
-    for name, (x, y) in entry["curves"].items():
-        axes.plot(x, y, marker="o", label=name)
-    across, up = entry["axes"]
-    axes.set(xlabel=across, ylabel=up, xscale="log" if across == "seconds" else "linear")
-    axes.legend()

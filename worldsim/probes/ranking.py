@@ -16,6 +16,7 @@ from worldsim.envs.balls import FPS
 from worldsim.envs.balls_goal import MARK
 from worldsim.probes import ball_reading as reading
 from worldsim.probes.intervals import with_draws
+from worldsim.probes.plots import Plot
 from worldsim.probes.probe import Lab, Outcome, Probe
 from worldsim.probes.twin import Start, begin
 from worldsim.world import World
@@ -59,9 +60,9 @@ class Ranking(Probe):
             f"maximum rank violation (World, simulator) {rank_violation(*means):.3f}; mean return "
             f"{means[0].mean():.2f} in the World, {means[1].mean():.2f} in the simulator"
         )
-        curves = {"a policy each": (means[1].tolist(), means[0].tolist())}
-        axes = "mean return in the simulator", "mean return in the World"
-        return Outcome(values, curves=curves, axes=axes, note=note, drawn=len(starts))
+        dots = {"a policy each": (means[1].tolist(), means[0].tolist())}
+        plot = Plot("mean return in the simulator", "mean return in the World", dots=dots)
+        return Outcome(values, plot=plot, note=note, drawn=len(starts))
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.9, 1

@@ -14,6 +14,7 @@ import numpy as np
 
 from worldsim.agents.pushing import Scene, scene_of
 from worldsim.probes.heldout import CONTEXT, wander
+from worldsim.probes.plots import Plot, true_against_shown
 from worldsim.probes.probe import DIRECTIONS, Cases, FilmProbe, Lab, Latency, Trial, along, delays, obeyed
 from worldsim.probes.robot_reading import PUSHT, TABLE, PushTReading, TableReading, reading_of
 from worldsim.probes.twin import Start
@@ -243,6 +244,13 @@ class ObjectWay(Pushing):
         off = np.linalg.norm(places[:, 1] - places[:, 0] - (ends - begins), axis=2)
         rows, furthest = np.arange(len(true)), true.argmax(1)
         return off[rows, furthest] / true[rows, furthest]
+
+    def plot(self, shown: np.ndarray, cases: Cases) -> Plot:
+        begins, ends = _true_ways(cases)
+        places = _reading(cases).things(shown[:, 0, [0, -1]])
+        rows, furthest = np.arange(len(shown)), np.linalg.norm(ends - begins, axis=2).argmax(1)
+        true, ways = ((there - here)[rows, furthest] for here, there in ((begins, ends), (places[:, 0], places[:, 1])))
+        return true_against_shown("way, scene widths", true, ways, ("across", "along"))
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0, 0.3
