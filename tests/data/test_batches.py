@@ -198,6 +198,17 @@ def test_batches_hold_the_optical_flow_of_their_frames(store: FrameStore, latent
     assert batch["motion"][:, 1:].any()
 
 
+def test_batches_hold_their_frames(store: FrameStore, latents: np.ndarray) -> None:
+    plain = next(clip_batches(store, latents, 3, 5, CPU, seed=4))
+    batch = next(clip_batches(store, latents, 3, 5, CPU, seed=4, pixels=True))
+    assert set(batch) - set(plain) == {"frames"}
+    assert batch["frames"].shape == (3, 5, *store.size, 3)
+    assert batch["frames"].dtype == torch.uint8
+    clip = batch["frames"][0].numpy()
+    firsts = [row for row in range(len(store.frames) - 4) if np.array_equal(store.frames[row : row + 5], clip)]
+    assert len(firsts) >= 1, "the frames follow each other in the recording"
+
+
 def test_batches_made_ahead_are_the_same() -> None:
     count = [{"n": torch.tensor(n)} for n in range(5)]
     made = ahead(iter(count))

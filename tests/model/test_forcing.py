@@ -251,6 +251,45 @@ def test_a_jump_that_is_rarer_than_staying_is_nearer_by_its_square() -> None:
     assert found[0.3, 2.0] < found[0.3, 0.0]
 
 
+def test_the_flow_learns_from_pixels_alone_where_things_came_from() -> None:
+    torch.manual_seed(0)
+    model = Dynamics(CONFIG)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    mix = ForcingConfig(pixel_weight=10.0, drop_action=0.0)
+    smooth = torch.nn.functional.interpolate(torch.rand(1, 3, 10, 10), (64, 64), mode="bicubic").clamp(0, 1)
+    picture = (255 * smooth[0]).byte().permute(1, 2, 0)
+    losses, flows = [], []
+    for _ in range(150):
+        batch = batch_where_an_action_ends_all(16)
+        turned = torch.nn.functional.pad(batch["rewards"][:, :-1], (1, 0))  # action 1 moves the picture by 3 pixels
+        place = 3 * turned.cumsum(1).long()
+        frames = torch.stack([torch.stack([picture[:32, n : n + 32] for n in row]) for row in place.tolist()])
+        values = dynamics_loss(model, LAYOUT, mix, **batch, frames=frames)
+        optimizer.zero_grad()
+        values["loss"].backward()
+        optimizer.step()
+        losses.append(float(values["torn"]))
+        with torch.no_grad():  # what it is asked for nothing of: where the points were
+            motion = torch.stack([3 * turned, 0 * turned], -1)[:, :, None, None].expand(-1, -1, 8, 8, -1)
+            seen = ForcingConfig(motion_weight=1.0, drop_action=0.0)
+            flows.append(float(dynamics_loss(model, LAYOUT, seen, **batch, motion=motion)["motion"]))
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    assert sum(flows[-10:]) < 0.6 * sum(flows[:10])
+
+
+def test_what_was_made_is_not_held_to_the_pixels_of_the_truth() -> None:
+    model = Dynamics(CONFIG)
+    batch = batch_where_an_action_ends_all(4)
+    frames = torch.randint(0, 256, (4, 4, 32, 32, 3), dtype=torch.uint8)
+    own = {"age": torch.zeros(2, dtype=torch.int64), "travelled": torch.zeros(2), "made": batch["latents"][:2].clone()}
+    other = torch.cat([frames[:2].flip(1), frames[2:]])
+    torn = [
+        dynamics_loss(model, LAYOUT, ForcingConfig(pixel_weight=1.0), **batch, **own, frames=some)["torn"]
+        for some in (frames, other)
+    ]
+    assert torn[0] == torn[1] > 0
+
+
 def test_pixels_that_need_not_move_otherwise_follow_the_flow() -> None:
     torch.manual_seed(0)
     model = Dynamics(CONFIG)

@@ -132,6 +132,7 @@ def clip_batches(
     seed: int,
     *,
     motion: bool = False,
+    pixels: bool = False,
     own: int = 0,
     own_depth: int = 1,
     rare: float = 0.0,
@@ -140,10 +141,10 @@ def clip_batches(
     and with `own` "before", uint8 (own, H, W, 3), the last frame but one of those clips.
 
     latents float16 (N, h, w, C), row by row those of the store's frames. motion: with the optical flow of the frames,
-    which `own` implies. own: so many clips, the first of a batch, are those of the batch before, a frame later; each
-    goes on for 1 to `own_depth` batches, then another begins. rare: of the other clips the share that is chosen for
-    something seldom that happens in them: a key is pressed, a reward is far from the mean, the episode ends.
-    ValueError if no episode is long enough.
+    which `own` implies; pixels: with the frames themselves. own: so many clips, the first of a batch, are those of the
+    batch before, a frame later; each goes on for 1 to `own_depth` batches, then another begins. rare: of the other
+    clips the share that is chosen for something seldom that happens in them: a key is pressed, a reward is far from the
+    mean, the episode ends. ValueError if no episode is long enough.
 
     A recording holds no frame after the last action of an episode. Where that action ended the episode, clips reach
     beyond it: those frames are not known (their latents mean nothing), but the reward and the end that led to the first
@@ -202,6 +203,8 @@ def clip_batches(
         if motion or own:
             flow = store.flows.of(rows.numpy())
             parts["motion"] = flow.to(device)
+        if pixels:
+            parts["frames"] = torch.from_numpy(np.array(store.frames[rows.numpy()])).to(device)
         if own:
             newest = flow[:own, -1].norm(dim=-1).mean((1, 2)).numpy() / store.size[0]
             travelled = np.where(age > 0, travelled + newest, 0)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from worldsim.model.dynamics import Dynamics, Prediction
+from worldsim.model.motion import looked_up
 from worldsim.model.policy import ActionLayout
 from worldsim.model.rewards import reward_loss
 from worldsim.model.scores import energy_score
@@ -78,6 +79,12 @@ class ForcingConfig(BaseModel):
         description="how much the square of that distance, in pixels, counts beside it: where a picture jumps more "
         "seldom than it stays, never to jump is nearest to the flow by distance alone",
     )
+    pixel_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="loss weight of how far a true frame is from the one before, each pixel looked up where the model "
+        "says, of the range of colours; the errors that latents do not hold, ragged edges, are seen by it alone",
+    )
     follow_weight: float = Field(
         default=0.0, ge=0, description="loss weight of how far each pixel's factor is from following the flow as it is"
     )
@@ -131,6 +138,7 @@ def dynamics_loss(
     seen: Tensor | None = None,
     age: Tensor | None = None,
     travelled: Tensor | None = None,
+    frames: Tensor | None = None,
     made: Tensor | None = None,
     places: Tensor | None = None,
 ) -> dict[str, Tensor]:
@@ -141,7 +149,7 @@ def dynamics_loss(
     there are no latents, and only what the action taken at the last known frame gave is learned; text: byte ids
     (batch, length); motion (batch, time, 4 h, 4 w, 2): where the points of each frame were in the one before, in
     pixels, needed if motion_weight is above 0 or the model sees motion; seen: the same of the frames as they are shown,
-    None = as motion.
+    None = as motion; frames: uint8 (batch, time, 16 h, 16 w, 3), needed if pixel_weight is above 0.
     age: int64 (own,): the first clips of the batch are those of the batch before, one frame later, and this is how
     often that was so; travelled: float32 (own,), how long a way the picture has moved since then, in its heights, on
     average over its points; made (own, time, h, w, C), float: what the model made of their frames, replaced in place;
@@ -275,8 +283,17 @@ def dynamics_loss(
         # Where nothing moves every factor is as good, and what then comes of a turn would be in shreds.
         assert prediction.follows is not None
         loose = _mean((prediction.follows - 1).abs().mean((2, 3, 4)), has_before & known)
+    torn = torch.zeros((), device=device)
+    if config.pixel_weight:
+        # As optical flow is learned from films alone (arXiv 1608.05842). What was made lies elsewhere than in truth.
+        assert frames is not None, "the clips come without their frames"
+        assert prediction.places is not None
+        colours, places_there = frames.float() / 255, prediction.places[:, 1:].flatten(0, 1)
+        moved_there = looked_up(colours[:, :-1].flatten(0, 1), places_there, "bilinear")
+        apart = (moved_there - colours[:, 1:].flatten(0, 1)).abs().mean((1, 2, 3)).view(batch, time - 1)
+        torn = _mean(apart, known[:, 1:] & ~is_own[:, None])
     loss = flow + config.policy_weight * policy + config.head_weight * (reward + end)
-    loss = loss + config.motion_weight * moved + config.follow_weight * loose
+    loss = loss + config.motion_weight * moved + config.follow_weight * loose + config.pixel_weight * torn
     return {
         "loss": loss,
         "flow": flow.detach(),
@@ -286,6 +303,7 @@ def dynamics_loss(
         "end": end.detach(),
         "motion": moved.detach(),
         "follow": loose.detach(),
+        "torn": torn.detach(),
     } | more
 
 

@@ -121,10 +121,10 @@ def places_before(flow: Tensor, follows: Tensor | float = 1.0) -> Tensor:
     return rearrange(offset, "f c h w -> f h w c") * follows + pixel_places(height, width, flow.device)
 
 
-def looked_up(pictures: Tensor, places: Tensor) -> Tensor:
-    """Pictures (frames, H, W, C) at places (frames, H, W, 2), see `pixel_places`; bicubic; beyond the edge, at it."""
+def looked_up(pictures: Tensor, places: Tensor, between: str = "bicubic") -> Tensor:
+    """Pictures (frames, H, W, C) at places (frames, H, W, 2), see `pixel_places`; beyond the edge, at it."""
     pictures = rearrange(pictures, "f h w c -> f c h w").contiguous()
-    found = F.grid_sample(pictures, places, mode="bicubic", padding_mode="border", align_corners=False)
+    found = F.grid_sample(pictures, places, mode=between, padding_mode="border", align_corners=False)
     return rearrange(found, "f c h w -> f h w c")
 
 

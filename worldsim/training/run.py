@@ -370,7 +370,7 @@ def _train_dynamics(
         motion = config.sees_motion or mix.motion_weight > 0
         clips = ahead(clip_batches(
             store, latents, phase.batch // mix.copies, phase.time, device, seed, motion=motion,
-            own=len(made) // mix.copies, own_depth=mix.own_depth, rare=mix.rare,
+            pixels=mix.pixel_weight > 0, own=len(made) // mix.copies, own_depth=mix.own_depth, rare=mix.rare,
         ))  # fmt: skip
         if mix.copies == 2:
             clips = twice(clips)
