@@ -9,7 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from worldsim.envs.crafter import CrafterSimEnv
-from worldsim.play.keymap import CARRY_TICKS, CHOICES, Keymap, MouseLook
+from worldsim.play.keymap import CARRY_TICKS, CHOICES, PLACE_STEP, Keymap, MouseLook
 
 KEYS = ("forward", "back", "left", "right", "jump", "sneak", "break", "place")
 BLOCKS = spaces.Dict(
@@ -113,6 +113,18 @@ def test_crafter_has_keys_for_all_that_one_does_there() -> None:
     assert int(keymap.action({"a", "space"})) == 5  # collecting goes before walking
     assert ("E", "place a table") in keymap.help
     assert Keymap(spaces.Discrete(3), "worldsim/CrafterSim-v0").action({"2"}) == 2  # another space: as any other
+
+
+def test_the_mouse_or_arrows_say_where_to_go_where_actions_are_places() -> None:
+    space = spaces.Box(0.0, 512.0, (2,), np.float32)
+    keymap = Keymap(space, "worldsim/PushTSim-v0")
+    np.testing.assert_allclose(keymap.action(()), [256, 256])
+    keymap.point(0.25, 1.5)  # below the picture
+    np.testing.assert_allclose(keymap.action(()), [128, 512])
+    keymap.action({"up", "d"})
+    np.testing.assert_allclose(keymap.action(()), [128 + 512 * PLACE_STEP, 512 * (1 - PLACE_STEP)], rtol=1e-6)
+    assert all(space.contains(keymap.action({"right", "s"})) for _ in range(40))
+    np.testing.assert_allclose(keymap.action({"left", "right"}), [512, 512])  # and there it stays
 
 
 def test_the_keys_of_crafter_are_those_of_its_actions() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pygame
 import pytest
+from gymnasium import spaces
 
 from worldsim.clip import Clip
 from worldsim.play.keymap import Keymap
@@ -87,6 +88,22 @@ def test_the_block_world_is_walked_with_keys_and_mouse(make_game: Any) -> None:
     assert (still["forward"], still["break"], still["hotbar"]) == (0, 0, 0)
     assert (walk["forward"], walk["break"], walk["hotbar"]) == (1, 1, 2)
     assert walk["camera"][0] == pytest.approx(6.0)
+
+
+def test_the_mouse_points_where_the_picture_is(make_game: Any) -> None:
+    game = make_game()
+    space = spaces.Box(0.0, 512.0, (2,), np.float32)  # as if it were PushT, whose package need not be installed
+    game.window.keymap = Keymap(space, "worldsim/PushTSim-v0")
+    pygame.display.set_mode((1000, 600))
+    game.window.draw()
+    height, width = game.player.frame.shape[:2]
+    side = min(1000 // width, 600 // height) * width
+    left, top = (1000 - side) // 2, (600 - side) // 2
+    place = left + side // 4, top + side // 2
+    pygame.event.post(pygame.event.Event(pygame.MOUSEMOTION, rel=(1, 1), pos=place, buttons=(0, 0, 0)))
+    game.window.poll()
+    np.testing.assert_allclose(game.window.keymap.action(()), [128, 256], atol=1)
+    assert not game.window.grabbed
 
 
 def test_escape_frees_the_mouse_then_a_click_takes_it_back_without_a_blow_then_escape_twice_quits(

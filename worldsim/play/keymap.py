@@ -54,6 +54,10 @@ CHOICES: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     ),
 }
 
+# Environments whose action is a place in the picture, right and down from its upper left corner, by their id.
+PLACES = ("worldsim/PushTSim-v0",)
+PLACE_STEP = 0.04  # of the picture, by which a held arrow moves that place in a tick
+
 DEGREES_PER_PIXEL = 0.15
 CAMERA_LIMIT = 10.0  # degrees a tick and axis, unless the space says otherwise
 CARRY_TICKS = 3  # a flick of the mouse goes on turning for at most this many ticks: more would feel like lag
@@ -88,7 +92,8 @@ class MouseLook:
 class Keymap:
     """The keys of one action space: `action(keys)` gives the element of `space` that the held keys stand for.
 
-    `help` lists (keys, what they do) for the player to read. `look` collects mouse movement if the space has a camera.
+    `help` lists (keys, what they do) for the player to read. `look` collects mouse movement if the space has a camera;
+    where actions are places in the picture, `points` is true, and `point` says which.
     `simulator` is the id of the environment, if there is one: the choices of some have keys of their own, `CHOICES`.
     """
 
@@ -99,6 +104,8 @@ class Keymap:
 
     def __post_init__(self) -> None:
         self.slot = 0  # the hotbar slot in hand
+        self.points = False
+        self._place = np.full(2, 0.5)  # shares of the picture
         self._slots = 0
         self._digits = list(DIGITS)
         self._arrows_free = True
@@ -107,6 +114,10 @@ class Keymap:
     def action(self, keys: Collection[str]) -> Any:
         """The action of the space for this tick, given the names of the keys that are (or just were) down."""
         return self._read(frozenset(keys))
+
+    def point(self, right: float, down: float) -> None:
+        """The place that the mouse points at, as shares of the picture's width and height."""
+        self._place = np.clip([right, down], 0, 1)
 
     def turn_wheel(self, notches: int) -> None:
         """Choose the next hotbar slot (negative: the one before)."""
@@ -122,6 +133,8 @@ class Keymap:
                 return self._bind_hotbar(space)
             return self._bind_switch(space, name) if name else self._bind_choice(space)
         if isinstance(space, spaces.Box):
+            if self.simulator in PLACES and space.shape == (2,):
+                return self._bind_place(space)
             return self._bind_camera(space) if name == "camera" and space.shape == (2,) else self._bind_box(space, name)
         if isinstance(space, spaces.MultiBinary | spaces.MultiDiscrete):
             return self._bind_many(space, name)
@@ -168,6 +181,18 @@ class Keymap:
         self.look = look = MouseLook(limit)
         self.help.append(("mouse", "look"))
         return lambda keys: look.take().astype(space.dtype)
+
+    def _bind_place(self, space: spaces.Box) -> Callable[[frozenset[str]], Any]:
+        self.points = True
+        self.help.append(("mouse, or WASD or arrows", "where to go"))
+
+        def read(keys: frozenset[str]) -> Any:
+            for index, (less, more) in enumerate((("left", "right"), ("up", "down"))):
+                step = int(not keys.isdisjoint(DIRECTIONS[more])) - int(not keys.isdisjoint(DIRECTIONS[less]))
+                self._place[index] = np.clip(self._place[index] + PLACE_STEP * step, 0, 1)
+            return (space.low + self._place * (space.high - space.low)).astype(space.dtype)
+
+        return read
 
     def _bind_box(self, space: spaces.Box, name: str) -> Callable[[frozenset[str]], Any]:
         """Arrows push the first two numbers to the ends of their range; the rest stay in the middle."""

@@ -187,7 +187,7 @@ class Window:
         size = max(1, int(width * factor)), max(1, int(height * factor))
         picture = pygame.transform.scale(picture, size)
         screen.fill((0, 0, 0))
-        screen.blit(picture, ((across - size[0]) // 2, (down - size[1]) // 2))
+        self._picture = screen.blit(picture, ((across - size[0]) // 2, (down - size[1]) // 2))
         self._draw_overlay(across, down)
         pygame.display.flip()
 
@@ -269,6 +269,11 @@ class Window:
                 self.keymap.turn_wheel(-event.y)
             case pygame.MOUSEMOTION if self.grabbed and self.keymap.look and self._typed is None:
                 self.keymap.look.move(*event.rel)
+            case pygame.MOUSEMOTION if self.keymap.points:
+                corner, size = self._picture.topleft, self._picture.size
+                self.keymap.point(
+                    *((at - begin) / length for at, begin, length in zip(event.pos, corner, size, strict=True))
+                )
             case pygame.WINDOWFOCUSLOST:
                 self._held.clear()  # their releases go to another window
                 self._grab_again = self.grabbed
