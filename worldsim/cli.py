@@ -200,7 +200,7 @@ def probe(
         against: The --out of an earlier run, to be compared with start by start.
         rollouts: So many rollouts beside the truth are stored in OUT/rollouts, as worldproof reads them.
         rerun: They are also stored in OUT/rollouts.rrd, which `rerun` shows (the extra "rerun").
-        workers: Processes, each with the World in its memory; one a core and at most four unless given.
+        workers: Processes that run probes side by side; one a core and at most four unless given.
     """
     from worldsim.data.workers import default_workers
     from worldsim.probes.profile import profile

@@ -268,7 +268,7 @@ def test_the_flow_learns_from_pixels_alone_where_things_came_from() -> None:
         optimizer.zero_grad()
         values["loss"].backward()
         optimizer.step()
-        losses.append(float(values["torn"]))
+        losses.append(float(values["pixels"]))
         with torch.no_grad():  # what it is asked for nothing of: where the points were
             motion = torch.stack([3 * turned, 0 * turned], -1)[:, :, None, None].expand(-1, -1, 8, 8, -1)
             seen = ForcingConfig(motion_weight=1.0, drop_action=0.0)
@@ -283,11 +283,11 @@ def test_what_was_made_is_not_held_to_the_pixels_of_the_truth() -> None:
     frames = torch.randint(0, 256, (4, 4, 32, 32, 3), dtype=torch.uint8)
     own = {"age": torch.zeros(2, dtype=torch.int64), "travelled": torch.zeros(2), "made": batch["latents"][:2].clone()}
     other = torch.cat([frames[:2].flip(1), frames[2:]])
-    torn = [
-        dynamics_loss(model, LAYOUT, ForcingConfig(pixel_weight=1.0), **batch, **own, frames=some)["torn"]
+    pixels = [
+        dynamics_loss(model, LAYOUT, ForcingConfig(pixel_weight=1.0), **batch, **own, frames=some)["pixels"]
         for some in (frames, other)
     ]
-    assert torn[0] == torn[1] > 0
+    assert pixels[0] == pixels[1] > 0
 
 
 def test_pixels_that_need_not_move_otherwise_follow_the_flow() -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from worldsim.probes import profile as profiles
 from worldsim.probes import profile_table
+from worldsim.probes.any_world import Determinism
 from worldsim.probes.intervals import plain
-from worldsim.probes.plots import Plot
+from worldsim.probes.plots import Plot, banded, true_against_shown
 from worldsim.probes.probe import Lab, Outcome, Probe, delays
 from worldsim.probes.profile_page import write_profile
 from worldsim.world import World
@@ -175,6 +176,39 @@ def test_a_figure_outside_of_its_draws_can_be_shown(tmp_path: Path) -> None:
     report = {"world": "balls", "command": "worldsim probe", "simulator": "-", "obeys": None, "probes": [entry]}
     write_profile(tmp_path / "page.html", report, {"near": found})
     assert (tmp_path / "page.html").read_text().count("<svg") == 2
+
+
+def test_a_plot_leaves_out_what_is_not_known(tmp_path: Path) -> None:
+    nan = float("nan")
+    line = banded([0.1, 0.2], np.array([[1.0, nan], [2.0, nan]]))
+    dots = true_against_shown("way", np.array([1.0, nan, 3.0]), np.array([nan, 2.0, 3.5])).dots
+    assert dots == {"World": ([3.0], [3.5])}
+    for number, shown in enumerate((
+        Plot("seconds", "dB", {"World": line}, marks={"length": 0.1}, logarithmic=True),
+        Plot("true", "shown", dots={"World": ([], [])}),
+        Plot("speed", "radius", cells=[[1.0, nan]], rows=["small"], columns=["slow", "fast"]),
+    )):  # fmt: skip
+        found = Outcome({"World": np.array([1.0, 2.0])}, plot=shown)
+        entry = plain(profiles._entry(Reported(), found))
+        report = {"world": "balls", "command": "worldsim probe", "simulator": "-", "obeys": None, "probes": [entry]}
+        json.dumps(report, allow_nan=False)
+        write_profile(tmp_path / f"{number}.html", report, {"near": found})
+        assert (tmp_path / f"{number}.html").read_text().count("<svg") == 2
+
+
+def test_a_run_that_is_stopped_leaves_what_is_finished(
+    world_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(self: Probe, lab: Lab) -> Outcome:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Determinism, "run", stopped)
+    out = world_dir.parent / "out"
+    with pytest.raises(KeyboardInterrupt):
+        profiles.profile(str(world_dir), only=["contrast", "determinism"], starts=3, out=out)
+    assert [one["name"] for one in json.loads((out / "profile.json").read_text())["probes"]] == ["contrast"]
+    assert "contrast" in (out / "profile.html").read_text()
+    assert "contrast" in capsys.readouterr().out
 
 
 def test_the_worst_starts_are_those_that_cannot_be_read_and_then_those_furthest_off() -> None:

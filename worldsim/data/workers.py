@@ -66,7 +66,7 @@ def run_units(make_work: Callable[[], Work], units: Iterable[int], workers: int)
                     pipes[ready].join()
                     raise WorkerError(
                         f"a worker process ended unexpectedly (exit code {pipes[ready].exitcode}); if it was killed "
-                        "for lack of memory, use fewer workers. What is finished is kept"
+                        "for lack of memory, use fewer workers. `worldsim record` goes on where it was"
                     ) from None
                 if error is not None:
                     raise error
@@ -139,3 +139,5 @@ def _serve(connection: Any, make_work: Callable[[], Work]) -> None:
             connection.send(answer)
         except OSError:
             return
+        except Exception as error:  # a result that does not travel between processes
+            connection.send((unit, None, WorkerError(f"a result cannot be sent: {type(error).__name__}: {error}")))

@@ -283,17 +283,17 @@ def dynamics_loss(
         # Where nothing moves every factor is as good, and what then comes of a turn would be in shreds.
         assert prediction.follows is not None
         loose = _mean((prediction.follows - 1).abs().mean((2, 3, 4)), has_before & known)
-    torn = torch.zeros((), device=device)
+    pixels = torch.zeros((), device=device)
     if config.pixel_weight:
         # As optical flow is learned from films alone (arXiv 1608.05842). What was made lies elsewhere than in truth.
         assert frames is not None, "the clips come without their frames"
         assert prediction.places is not None
-        colours, places_there = frames.float() / 255, prediction.places[:, 1:].flatten(0, 1)
-        moved_there = looked_up(colours[:, :-1].flatten(0, 1), places_there, "bilinear")
-        apart = (moved_there - colours[:, 1:].flatten(0, 1)).abs().mean((1, 2, 3)).view(batch, time - 1)
-        torn = _mean(apart, known[:, 1:] & ~is_own[:, None])
+        colours = frames[own:].float() / 255
+        moved_there = looked_up(colours[:, :-1].flatten(0, 1), prediction.places[own:, 1:].flatten(0, 1), "bilinear")
+        apart = (moved_there - colours[:, 1:].flatten(0, 1)).abs().mean((1, 2, 3))
+        pixels = _mean(apart, known[own:, 1:].flatten())
     loss = flow + config.policy_weight * policy + config.head_weight * (reward + end)
-    loss = loss + config.motion_weight * moved + config.follow_weight * loose + config.pixel_weight * torn
+    loss = loss + config.motion_weight * moved + config.follow_weight * loose + config.pixel_weight * pixels
     return {
         "loss": loss,
         "flow": flow.detach(),
@@ -303,7 +303,7 @@ def dynamics_loss(
         "end": end.detach(),
         "motion": moved.detach(),
         "follow": loose.detach(),
-        "torn": torn.detach(),
+        "pixels": pixels.detach(),
     } | more
 
 

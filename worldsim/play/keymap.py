@@ -117,7 +117,7 @@ class Keymap:
 
     def point(self, right: float, down: float) -> None:
         """The place that the mouse points at, as shares of the picture's width and height."""
-        self._place = np.clip([right, down], 0, 1)
+        self._place = np.clip(np.array([right, down], float), 0, 1)
 
     def turn_wheel(self, notches: int) -> None:
         """Choose the next hotbar slot (negative: the one before)."""

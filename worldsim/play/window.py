@@ -106,8 +106,11 @@ class Window:
         pygame.event.clear()  # keys that were hit while it loaded
         self._polled = time.perf_counter()
         self._clock = Clock(player.session.fps)
-        self._say("WASD to walk, mouse to look, H for help" if keymap.look else "H shows the keys", HINT_SECONDS)
+        how = "WASD to walk, mouse to look, H for help" if keymap.look else "H shows the keys"
+        self._say("the mouse says where to go, H for help" if keymap.points else how, HINT_SECONDS)
         self.draw()
+        if keymap.points and pygame.mouse.get_focused():
+            self._point(pygame.mouse.get_pos())
 
     def play(self, player: Player, keymap: Keymap) -> None:
         """Play until the window is closed."""
@@ -270,16 +273,18 @@ class Window:
             case pygame.MOUSEMOTION if self.grabbed and self.keymap.look and self._typed is None:
                 self.keymap.look.move(*event.rel)
             case pygame.MOUSEMOTION if self.keymap.points:
-                corner, size = self._picture.topleft, self._picture.size
-                self.keymap.point(
-                    *((at - begin) / length for at, begin, length in zip(event.pos, corner, size, strict=True))
-                )
+                self._point(event.pos)
             case pygame.WINDOWFOCUSLOST:
                 self._held.clear()  # their releases go to another window
                 self._grab_again = self.grabbed
                 self._grab(False)
             case pygame.WINDOWFOCUSGAINED if self._grab_again:
                 self._grab(True)
+
+    def _point(self, place: tuple[int, int]) -> None:
+        """The mouse is at this place of the window."""
+        corner, size = self._picture.topleft, self._picture.size
+        self.keymap.point(*((at - first) / length for at, first, length in zip(place, corner, size, strict=True)))
 
     def _command(self, name: str) -> None:
         match name:

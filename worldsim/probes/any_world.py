@@ -172,7 +172,9 @@ class Horizon(Probe):
             for name, wrong in errors.items()
             if name != "copy last frame"
         }
-        return Outcome(values, plot=Plot("seconds", "error, grey levels of 255", lines), drawn=len(starts))
+        return Outcome(
+            values, plot=Plot("seconds", "error, grey levels of 255", lines, logarithmic=True), drawn=len(starts)
+        )
 
     def line(self, simulator: float) -> tuple[float, float]:
         return -np.inf, np.inf

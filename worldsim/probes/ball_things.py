@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from worldsim.envs.balls import COLOURS, FPS, WALL
-from worldsim.envs.balls_lab import FAST, LARGE, Ball, Scene
+from worldsim.envs.balls_lab import FAST, GRIDS, LARGE, Ball, Scene
 from worldsim.probes import ball_reading as reading
 from worldsim.probes.ball_motion import SHOWN, BallProbe, UniformMotion, as_pair, direction
 from worldsim.probes.intervals import with_draws
@@ -254,10 +254,11 @@ class UnseenCombination(Unseen):
         return outcome
 
 
-# Bands of sizes and speeds, and whether recordings have them; of those that are both LARGE and faster than FAST not.
+# Of the cells of the map. Those in its middle are recorded, but none both larger than LARGE and faster than FAST.
 _RADII = ((0.05, 0.07), (0.08, 0.09), (0.095, LARGE), (0.115, 0.13), (0.145, 0.16))
 _SPEEDS = ((0.03, 0.1), (0.2, 0.3), (0.35, 0.48), (0.6, 0.75), (0.95, 1.05))
 _EACH = 8  # starts of a cell
+_TRIES = 100
 
 
 def error_map(lab: Lab) -> Plot:
@@ -271,13 +272,13 @@ def error_map(lab: Lab) -> Plot:
     cases = Cases(trials, truth[:, None], [[info] for info in infos])
     wrong = cells[0].measure(twin.shown(scripts)[:, None], cases)
     shares = wrong / np.linalg.norm(cases.of("velocities")[:, -1, 0], axis=1)
-    means = [_mean(some) for some in shares.reshape(-1, _EACH)]
-    values = [None if np.isnan(mean) else mean for mean in means]
-    rows, columns = ([f"{low:g}-{high:g}" for low, high in bands] for bands in (_RADII, _SPEEDS))
+    values = [_mean(some) for some in shares.reshape(-1, _EACH)]
+    known = GRIDS["train"].radii + GRIDS["train"].speeds
+    rows, columns, recorded = ([f"{low:g}-{high:g}" for low, high in bands] for bands in (_RADII, _SPEEDS, known))
     width = len(_SPEEDS)
     return Plot(
-        "speed, box sides/s (recorded: 0.15-0.8)",
-        f"radius, box sides (0.08-0.13,\nabove {LARGE} only up to {FAST}/s)",
+        f"speed, box sides/s (recorded: {recorded[1]})",
+        f"radius, box sides ({recorded[0]},\nabove {LARGE} only up to {FAST}/s)",
         cells=[values[at : at + width] for at in range(0, len(values), width)],
         rows=rows,
         columns=columns,
@@ -287,11 +288,12 @@ def error_map(lab: Lab) -> Plot:
 def _fitting(cell: UniformMotion, lab: Lab, number: int) -> Trial:
     """A trial of this size and speed, in a direction in which the box has room for it."""
     rng = np.random.default_rng([lab.seed, number, 0x9B0BE])
-    while True:
+    for _ in range(_TRIES):
         try:
             return cell.trial(lab, lab.seed + number, rng)
         except ValueError:
             continue
+    raise ValueError(f"the box has no room for balls of {cell.radii} box sides at {cell.speeds} box sides/s")
 
 
 def _apart(rng: np.random.Generator, count: int, still: bool) -> tuple[Ball, ...]:

@@ -58,24 +58,25 @@ class Turns(PlaceProbe):
     better: ClassVar[Literal["low", "high", "near 1"]] = "near 1"
     gate = True
 
-    def __init__(self) -> None:
-        self._reports: list[dict[str, Any]] = []  # of those measured so far; the World is the first
-
     def run(self, lab: Lab) -> Outcome:
         """As other probes; and a plot of the World's angles by the commanded ones."""
+        self._of_world: dict[str, Any] | None = None  # who is measured first
         outcome = super().run(lab)
+        assert self._of_world is not None
         dots: dict[str, Line] = {}
         for axis in turning.AXES:
-            turned = np.array(self._reports[0][axis]["world"])  # (rates, places, ticks)
-            commanded = np.broadcast_to(np.array(turning.RATES)[:, None, None], turned.shape)
-            known = ~np.isnan(turned)
-            dots[axis] = commanded[known].tolist(), turned[known].tolist()
+            true, turned = (np.array(self._of_world[axis][who]) for who in ("truth", "world"))  # (rates, places, ticks)
+            commanded = np.broadcast_to(np.array(turning.RATES)[:, None, None], true.shape)
+            readable = turning.read_right(true, commanded) & ~np.isnan(turned)
+            means = np.where(readable, turned, 0).sum(2) / np.maximum(readable.sum(2), 1)  # a dot for each turn
+            known = readable.any(2)
+            dots[axis] = commanded[..., 0][known].tolist(), means[known].tolist()
         outcome.plot = Plot("degrees a tick, commanded", "degrees a tick, shown", dots=dots)
         return outcome
 
     def measure(self, twin: StandingTwin) -> np.ndarray:
         report = turning.turning(twin)
-        self._reports.append(report)
+        self._of_world = self._of_world or report
         shown, wanted = np.zeros(len(twin.starts)), np.zeros(len(twin.starts))
         for axis in turning.AXES:
             true, turned = (np.array(report[axis][who]) for who in ("truth", "world"))  # (rates, places, ticks)
@@ -177,7 +178,7 @@ class Dwell(PlaceProbe):
         lost = np.stack([self._lost(twin, dwell) for dwell in self._dwells], 1)
         away = [(dwell + 18) / lab.spec.fps for dwell in self._dwells]
         marks = {"length of the context": lab.spec.context_length / lab.spec.fps}
-        outcome.plot = Plot("seconds", "dB lost", {"World": banded(away, lost)}, marks=marks)
+        outcome.plot = Plot("seconds", "dB lost", {"World": banded(away, lost)}, marks=marks, logarithmic=True)
         return outcome
 
     def measure(self, twin: StandingTwin) -> np.ndarray:

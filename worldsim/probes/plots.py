@@ -18,8 +18,8 @@ class Plot:
     """One plot. across, up: what its axes are, with units.
 
     lines: by name, (x, y) or (x, y, low, high). dots: by name, (x, y); where all is right they lie on the diagonal.
-    marks: by name, where a vertical line is. cells: a value for each row and column, None where there is none, with
-    what `rows` and `columns` are.
+    marks: by name, where a vertical line is. logarithmic: the axis across is. cells: a value for each row and column,
+    with what `rows` and `columns` are. What is nan is left out.
     """
 
     across: str
@@ -27,7 +27,8 @@ class Plot:
     lines: Mapping[str, Line] = field(default_factory=dict)
     dots: Mapping[str, Line] = field(default_factory=dict)
     marks: Mapping[str, float] = field(default_factory=dict)
-    cells: Sequence[Sequence[float | None]] = ()
+    logarithmic: bool = False
+    cells: Sequence[Sequence[float]] = ()
     rows: Sequence[str] = ()
     columns: Sequence[str] = ()
 
@@ -41,7 +42,8 @@ def banded(x: list[float], values: np.ndarray) -> Line:
 def true_against_shown(what: str, true: np.ndarray, shown: np.ndarray, names: tuple[str, ...] = ("World",)) -> Plot:
     """Dots of values (trials, names), or (trials,) of one; those that could not be read are left out."""
     columns = zip(names, true.reshape(len(true), -1).T, shown.reshape(len(shown), -1).T, strict=True)
-    dots = {name: (a[~np.isnan(b)].tolist(), b[~np.isnan(b)].tolist()) for name, a, b in columns}
+    read = {name: (a, b, ~(np.isnan(a) | np.isnan(b))) for name, a, b in columns}
+    dots = {name: (a[known].tolist(), b[known].tolist()) for name, (a, b, known) in read.items()}
     return Plot(f"{what}, truly", f"{what}, shown", dots=dots)
 
 
@@ -64,15 +66,16 @@ def draw_plot(figure: Any, plot: Plot) -> None:
             axes.plot(
                 [min(both), max(both)], [min(both), max(both)], color="grey", linewidth=1, label="as it should be"
             )
-    elif plot.across == "seconds":
+    if plot.logarithmic:
         axes.set_xscale("log")
     for number, (name, place) in enumerate(plot.marks.items()):
         axes.axvline(place, color=f"C{number + 3}", linestyle=":", label=name)
-    axes.legend()
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
 
 
 def _draw_cells(figure: Any, axes: Any, plot: Plot) -> None:
-    values = np.array(plot.cells, float)  # None becomes nan, which is left white
+    values = np.array(plot.cells, float)
     image = axes.imshow(values, cmap="Reds", vmin=0, aspect="auto", origin="lower")
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):

@@ -1,4 +1,4 @@
-"""`worldsim probe`: all probes that fit a World, one after the other, and what came of them; never one score of all."""
+"""`worldsim probe`: all probes that fit a World, and what came of them; never one score of all."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 import worldsim
@@ -88,10 +89,11 @@ def profile(
     world: name or path. only: names of probes, instead of all that fit. files: Python files with further probes.
     starts: how many a probe has, where it does not say otherwise. against: the `out` of another run with the same seed,
     whose values are subtracted start by start. rollouts: how many to store in OUT/rollouts, and with `rerun` in
-    OUT/rollouts.rrd, see `worldsim.probes.stored`. A probe that crashes is reported, and the others go on. Returns what
-    is in profile.json. ValueError for a World without a simulator, for names that there are not, probes of other
-    Worlds, for fewer than 2 starts, and for rerun without rollouts; ModuleNotFoundError without matplotlib (the extra
-    `report`), or without rerun where it is asked for.
+    OUT/rollouts.rrd, see `worldsim.probes.stored`. workers: processes that run probes side by side; with 1 it is done
+    in this one, by all cores. A probe that crashes is reported, and the others go on; of a run that is stopped what is
+    finished is printed and written. Returns what is in profile.json. ValueError for a World without a simulator, for
+    names that there are not, probes of other Worlds, for fewer than 2 starts, and for rerun without rollouts;
+    ModuleNotFoundError without matplotlib (the extra `report`), or without rerun where it is asked for.
     """
     import matplotlib  # noqa: F401  now, and not at the end: the page needs it
 
@@ -99,53 +101,57 @@ def profile(
         raise ValueError("what rerun shows is rollouts: say how many (--rollouts 16)")
     if rerun and importlib.util.find_spec("rerun") is None:
         raise ModuleNotFoundError('no rerun: pip install "worldsim[rerun]"')
-
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
     if starts < 2:
         raise ValueError(f"starts must be at least 2, for an interval around the mean, got {starts}")
-    start = partial(_Prober, world, only, files, starts, seed)
+    dtype = worldsim.load(world).dtype  # measured here, for all: a worker that is busy would find another
+    start = partial(_Prober, world, dtype, only, files, starts, seed)
     prober = start()
-    spec, probes = prober.lab.spec, prober.probes
-    before = {} if against is None else _earlier(Path(against), spec.simulator, seed, starts)
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    report: dict[str, Any] = {
-        "command": shlex.join(
-            ["worldsim", "probe", world, "--starts", str(starts), "--seed", str(seed)]
-            + (["--only", *only] if only else [])
-            + (["--probe", *map(str, files)] if files else [])
-        ),
-        "world": world,
-        "simulator": spec.simulator,
-        "dtype": str(prober.lab.world.dtype).removeprefix("torch."),
-        "starts": starts,
-        "seed": seed,
-        "obeys": None,
-        "probes": [],
-    }
-    outcomes: dict[str, Outcome] = {}
-    done: dict[int, tuple[dict[str, Any], Outcome | None]] = {}
-    with (
-        closing(prober.lab.env),
-        closing(run_units(start if workers > 1 else lambda: prober, range(len(probes)), workers)) as runs,
-        tqdm(total=len(probes), unit=" probes", leave=False, disable=None) as bar,
-    ):
-        for number, (entry, outcome) in runs:
-            name = probes[number].name
-            if outcome is not None and len(before.get(name, ())) == len(outcome.values["World"]):
-                entry["change"] = plain(_change(outcome, before[name]))
-            done[number] = entry, outcome
-            in_order = [done[one] for one in sorted(done)]
-            report["probes"] = [entry for entry, _ in in_order]
-            outcomes = {entry["name"]: outcome for entry, outcome in in_order if outcome is not None}
-            gates = [one["passed"] for one in report["probes"] if one["gate"]]
-            report["obeys"] = None if not gates or None in gates else all(gates)
-            # After each, so that a stop loses nothing.
-            write_atomically(out / "profile.json", json.dumps(report, indent=1, allow_nan=False))
-            write_atomically(out / "trials.jsonl", "".join(_lines(outcomes)))
-            bar.set_postfix_str(f"last: {name}")
-            bar.update()
-        print(table(report))
-        write_profile(out / "profile.html", report, outcomes)
+    with closing(prober.lab.env):
+        spec, probes = prober.lab.spec, prober.probes
+        before = {} if against is None else _earlier(Path(against), spec.simulator, seed, starts)
+        out.mkdir(parents=True, exist_ok=True)
+        report: dict[str, Any] = {
+            "command": shlex.join(
+                ["worldsim", "probe", world, "--starts", str(starts), "--seed", str(seed)]
+                + (["--only", *only] if only else [])
+                + (["--probe", *map(str, files)] if files else [])
+            ),
+            "world": world,
+            "simulator": spec.simulator,
+            "dtype": str(dtype).removeprefix("torch."),
+            "starts": starts,
+            "seed": seed,
+            "obeys": None,
+            "probes": [],
+        }
+        done: dict[int, tuple[dict[str, Any], Outcome | None]] = {}
+        outcomes: dict[str, Outcome] = {}
+        runs = run_units(start if workers > 1 else lambda: prober, range(len(probes)), workers)
+        try:
+            with closing(runs), tqdm(total=len(probes), unit=" probes", leave=False, disable=None) as bar:
+                bar.set_postfix_str(", ".join(probe.name for probe in probes[:workers]))
+                for number, (entry, outcome) in runs:
+                    name = probes[number].name
+                    if outcome is not None and len(before.get(name, ())) == len(outcome.values["World"]):
+                        entry["change"] = plain(_change(outcome, before[name]))
+                    done[number] = entry, outcome
+                    in_order = [done[one] for one in sorted(done)]
+                    report["probes"] = [entry for entry, _ in in_order]
+                    outcomes = {entry["name"]: outcome for entry, outcome in in_order if outcome is not None}
+                    gates = [one["passed"] for one in report["probes"] if one["gate"]]
+                    report["obeys"] = None if not gates or None in gates else all(gates)
+                    # After each, so that a stop loses nothing.
+                    write_atomically(out / "profile.json", json.dumps(report, indent=1, allow_nan=False))
+                    write_atomically(out / "trials.jsonl", "".join(_lines(outcomes)))
+                    bar.set_postfix_str(f"{name} done")
+                    bar.update()
+        finally:  # also of a run that is stopped
+            if done:
+                print(table(report))
+                write_profile(out / "profile.html", report, outcomes)
         written = [str(out / name) for name in ("profile.json", "trials.jsonl", "profile.html")]
         if rollouts:
             rolled = roll_out(prober.lab, rollouts)
@@ -160,8 +166,10 @@ def profile(
 class _Prober:
     """Runs the probes that are asked for, by their numbers; what several of them need is found once by each prober."""
 
-    def __init__(self, world: str, only: Sequence[str], files: Sequence[Path], starts: int, seed: int) -> None:
-        learned = worldsim.load(world)
+    def __init__(
+        self, world: str, dtype: torch.dtype, only: Sequence[str], files: Sequence[Path], starts: int, seed: int
+    ) -> None:
+        learned = worldsim.load(world, dtype=dtype)
         found = [*probes_for(learned.spec.simulator), *(probe for file in files for probe in probes_in(file))]
         self.probes = _chosen(found, only, learned.spec.simulator)
         self.lab = Lab(learned, open_simulator(learned.spec), starts, seed)
@@ -242,7 +250,7 @@ def _entry(probe: Probe, outcome: Outcome) -> dict[str, Any]:
         return low <= least and most <= high
 
     others = [who for who in means if who not in ("World", "simulator", *probe.easy)]
-    entry: dict[str, Any] = {
+    return {
         "name": probe.name, "question": probe.question, "unit": probe.unit, "better": probe.better,
         "chance": probe.chance, "gate": probe.gate,
         **means["World"]._asdict(),
@@ -257,7 +265,6 @@ def _entry(probe: Probe, outcome: Outcome) -> dict[str, Any]:
         "plot": None if outcome.plot is None else asdict(outcome.plot),
         "note": outcome.note,
     }  # fmt: skip
-    return entry
 
 
 def _change(outcome: Outcome, before: np.ndarray) -> Interval:

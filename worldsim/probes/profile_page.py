@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.probes.page import film, plot, write_document
-from worldsim.probes.plots import Plot, draw_plot
+from worldsim.probes.plots import draw_plot
 from worldsim.probes.probe import Outcome
 from worldsim.probes.profile_table import line_in_words, table
 
@@ -36,13 +36,13 @@ def _card(entry: dict[str, Any], outcome: Outcome | None) -> str:
     facts = f"{word}; passes: {line_in_words(entry)}; {entry['n']} starts; {entry['unit']}"
     if entry["void"]:
         facts += f"; void, because it is passed by {', '.join(entry['void'])}"
-    if "change" in entry:
+    if entry.get("change", {}).get("mean") is not None:
         facts += "; against the earlier run {mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**entry["change"])
     parts = [head, f"<p class='{kind}'>{escape(facts)}</p>"]
     parts += [f"<p>{escape(entry['note'])}</p>"] * bool(entry["note"])
     parts.append(plot(_values, entry))
-    if entry["plot"]:
-        parts.append(plot(draw_plot, Plot(**entry["plot"])))
+    if outcome.plot is not None:
+        parts.append(plot(draw_plot, outcome.plot))
     if outcome.films is not None:
         parts.append("<p>The five worst starts: simulator, World, difference</p>")
         parts += [film(_beside(truth, shown)) for truth, shown in zip(*outcome.films, strict=True)]
