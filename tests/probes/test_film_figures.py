@@ -41,11 +41,12 @@ def test_what_knows_nothing_has_no_better_figures_than_nothing(
     rows = {row["name"]: row for row in report["rows"]}
     kept = rows["what is given"]
     assert kept["mean"] == 1.0
-    for attribute in ("biome", "time", "weather"):
-        for kind in ("captions", "other sentences"):
-            row = rows[f"{attribute} told by {kind}"]
-            assert row["mean"] <= row["chance"] + 0.3
-            assert 0 <= row["low"] <= row["mean"] <= row["high"] <= 1
+    told = [(name, kind) for name in ("biome", "time", "weather") for kind in ("captions", "other sentences")]
+    told += [(name, "captions") for name in ("trees", "water", "structure", "animals")]
+    for attribute, kind in told:
+        row = rows[f"{attribute} told by {kind}"]
+        assert row["mean"] <= row["chance"] + 0.3
+        assert 0 <= row["low"] <= row["mean"] <= row["high"] <= 1
     assert rows["time told by captions"]["ceiling"] >= 0.7, "the readout can tell day from night"
     for name in ("extended", "connected"):
         assert rows[f"{name}: the truth"]["mean"] < rows[f"{name}: the truth"]["chance"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from worldsim.probes.heldout import open_simulator
 from worldsim.probes.intervals import mean_interval, plain, share_interval
 from worldsim.probes.places import SIMULATOR
 from worldsim.probes.rollouts import psnr
-from worldsim.probes.variety import ATTRIBUTES, first_frames, readout
+from worldsim.probes.variety import ATTRIBUTES, THINGS, first_frames, readout
 from worldsim.probes.walking import change, colours, gradient_energy
 from worldsim.studio import Options
 from worldsim.world import World
@@ -103,21 +104,27 @@ def _filmed(env: gym.Env, seed: int, length: int) -> tuple[Clip, dict[str, Any]]
     frame, begun = env.reset(seed=seed)
     policy.reset(frame, begun)
     said, info, frames = simulator.caption(np.random.default_rng(seed), "long"), begun, []
+    there = simulator.attributes()
+    things = {name: bool(there[name]) for name in THINGS}
     for _ in range(length):
         frames.append(np.array(frame))
         frame, _, _, _, info = env.step(policy.act(frame, info))
     film = Clip(np.stack(frames), fps=int(env.metadata["render_fps"]), prompt=said)
-    return film, {key: begun[key] for key in ATTRIBUTES}
+    return film, {key: begun[key] for key in ATTRIBUTES} | things
+
+
+_VALUES: dict[str, Sequence[Any]] = ATTRIBUTES | dict.fromkeys(THINGS, (False, True))  # of what is read off frames
 
 
 class _Reader:
-    """Linear readouts of biome, time and weather from the mean colours of patches, learned from true first frames."""
+    """Linear readouts of biome, time, weather, and whether there are trees, water, a structure and animals, from the
+    mean colours of patches; learned from true first frames."""
 
     def __init__(self, frames: np.ndarray, labels: torch.Tensor) -> None:
         seen = self._features(frames)
         self._mean, self._deviation = seen.mean(0), seen.std(0).clamp_min(1e-6)
         seen = (seen - self._mean) / self._deviation
-        self._read = [readout(seen, labels[:, i], len(values)) for i, values in enumerate(ATTRIBUTES.values())]
+        self._read = [readout(seen, labels[:, i], len(values)) for i, values in enumerate(_VALUES.values())]
 
     @staticmethod
     def _features(frames: np.ndarray) -> torch.Tensor:
@@ -127,13 +134,13 @@ class _Reader:
         return torch.cat([rows, torch.from_numpy(colours(frames)).sqrt()], 1)
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """Attributes int (n, 3) of frames uint8 (n, H, W, 3)."""
+        """Places in _VALUES, int (n, 7), of frames uint8 (n, H, W, 3)."""
         seen = (self._features(frames) - self._mean) / self._deviation
         return torch.stack([read(seen) for read in self._read], 1).numpy()
 
 
 def _places(facts: list[dict[str, Any]]) -> np.ndarray:
-    return np.array([[values.index(fact[name]) for name, values in ATTRIBUTES.items()] for fact in facts])
+    return np.array([[values.index(fact[name]) for name, values in _VALUES.items()] for fact in facts])
 
 
 def _told(
@@ -155,9 +162,11 @@ def _told(
         for kind, said in texts.items()
     }
     rows = []
-    for column, attribute in enumerate(ATTRIBUTES):
+    for column, attribute in enumerate(_VALUES):
         chance = np.bincount(wanted[:, column]).max() / len(wanted)
         for kind, made in films.items():
+            if attribute in THINGS and kind != "captions":  # the other sentences name none
+                continue
             right = (reader(np.stack([film[0] for film in made])) == wanted)[:, column]
             best = ceiling[:, column].mean()
             ratio = (right.mean() - chance) / (best - chance) if best > chance else float("nan")

@@ -20,6 +20,7 @@ from worldsim.probes.walking import colours
 from worldsim.world import World
 
 ATTRIBUTES = {"biome": BIOMES, "time": TIMES, "weather": WEATHERS}
+THINGS = ("trees", "water", "structure", "animals")  # that a caption names, or says that there are none
 STARTS = 64  # captions, a lane each
 _LEARNED = 1000  # first frames that the readout learns from
 _COARSE = 16  # latent channels that it sees: those that explain most
@@ -55,16 +56,20 @@ def _started(world: World, seed: int, captions: list[str]) -> np.ndarray:
 
 
 def first_frames(env: gym.Env, seeds: range, tick: Callable[[int], Any]) -> tuple[np.ndarray, Tensor, list[str]]:
-    """First frames uint8 (n, H, W, 3), their attributes int64 (n, 3), as places in ATTRIBUTES, and their captions."""
+    """First frames uint8 (n, H, W, 3); their attributes, as places in ATTRIBUTES, and whether each of THINGS is in view,
+    int64 (n, 7); and their captions."""
     simulator: Any = env.unwrapped
     frames, labels, captions = [], [], []
     for seed in seeds:
         frame, info = env.reset(seed=seed)
         frames.append(np.array(frame))
-        labels.append([values.index(info[name]) for name, values in ATTRIBUTES.items()])
+        there = simulator.attributes()
+        labels.append(
+            [values.index(info[name]) for name, values in ATTRIBUTES.items()] + [bool(there[name]) for name in THINGS]
+        )
         captions.append(simulator.caption(np.random.default_rng(seed), "long"))  # leaves nothing out
         tick(1)
-    return np.stack(frames), torch.tensor(labels), captions
+    return np.stack(frames), torch.tensor(labels, dtype=torch.int64), captions
 
 
 @torch.no_grad()
