@@ -15,6 +15,7 @@ IDS = ["worldsim/Blocks-v0", "worldsim/World-v0", "worldsim/BlocksSim-v0", "worl
 IDS += [
     "worldsim/Balls-v0",
     "worldsim/BallsGoal-v0",
+    "worldsim/Table-v0",
     "worldsim/BallsGoalSim-v0",
     "worldsim/BallsLabSim-v0",
     "worldsim/BlocksTowerSim-v0",

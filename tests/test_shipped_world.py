@@ -155,7 +155,7 @@ def test_films_are_of_what_the_words_say(film_world: World) -> None:
         for number, (clip, _) in enumerate(told)
     ]
     right = (reader(np.stack(made)) == wanted).mean(0)
-    biome, time, weather = right
+    biome, time, weather, *_ = right
     assert biome > 0.25, right
     assert time > 0.7, right
     assert weather > 0.55, right
@@ -185,3 +185,18 @@ def test_true_pictures_are_put_into_words(film_world: World) -> None:
 def test_a_walk_begins_where_the_words_say(world: World) -> None:
     night, day = (world.start(lanes=3, seed=1, prompt=f"a meadow {hour}").frames for hour in ("at night", "by day"))
     assert night.float().mean() < day.float().mean() - 50
+
+
+def test_the_pusher_of_the_table_goes_where_it_is_sent() -> None:
+    """From the same starts, to the right and to the left: what is darker by the one lies to the right of the other."""
+    table, ends = worldsim.load("table"), []
+    for way in (1, -1):
+        run = table.start(lanes=16, seed=0)
+        for _ in range(8):
+            frames = run.step(np.tile(np.array([way, 0], np.float32), (16, 1))).frames
+        ends.append(frames.float().mean(-1).numpy())
+    change = ends[1] - ends[0]  # above 0 where it is darker once it was sent to the right
+    columns = np.arange(change.shape[2])
+    right, left = ((part * columns).sum((1, 2)) / part.sum((1, 2)) for part in (change.clip(0), (-change).clip(0)))
+    assert np.mean(right > left) > 0.9
+    assert np.mean(right - left) > 4  # pixels

@@ -38,6 +38,7 @@ for _id, _world, _steps in (
     ("worldsim/Blocks-v0", {"world": "blocks"}, 1200),
     ("worldsim/Balls-v0", {"world": "balls"}, 200),
     ("worldsim/BallsGoal-v0", {"world": "balls_goal"}, 60),
+    ("worldsim/Table-v0", {"world": "table"}, 400),
 ):
     gym.register(
         _id,

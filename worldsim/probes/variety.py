@@ -56,8 +56,8 @@ def _started(world: World, seed: int, captions: list[str]) -> np.ndarray:
 
 
 def first_frames(env: gym.Env, seeds: range, tick: Callable[[int], Any]) -> tuple[np.ndarray, Tensor, list[str]]:
-    """First frames uint8 (n, H, W, 3); their attributes, as places in ATTRIBUTES, and whether each of THINGS is in view,
-    int64 (n, 7); and their captions."""
+    """First frames uint8 (n, H, W, 3); int64 (n, 7), their attributes, as places in ATTRIBUTES, and whether each of
+    THINGS is in view; and their captions."""
     simulator: Any = env.unwrapped
     frames, labels, captions = [], [], []
     for seed in seeds:
