@@ -58,9 +58,12 @@ class Turns(PlaceProbe):
     better: ClassVar[Literal["low", "high", "near 1"]] = "near 1"
     gate = True
 
+    def __init__(self) -> None:
+        self._of_world: dict[str, Any] | None = None  # raw angles of who is measured first
+
     def run(self, lab: Lab) -> Outcome:
         """As other probes; and a plot of the World's angles by the commanded ones."""
-        self._of_world: dict[str, Any] | None = None  # who is measured first
+        self._of_world = None
         outcome = super().run(lab)
         assert self._of_world is not None
         dots: dict[str, Line] = {}
