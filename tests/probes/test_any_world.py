@@ -57,12 +57,8 @@ def test_errors_grow_from_nothing_for_one_who_shows_the_truth(lab: Lab, monkeypa
     assert set(lines) == {
         "World", "copy last frame", "no actions", "wrong direction", "nearest recorded", "untrained",
     }  # fmt: skip
-    assert lines["copy last frame"] == (
-        [0.05, 0.1, 0.2],
-        [0, 0, 0],
-        [0, 0, 0],
-        [0, 0, 0],
-    )  # it showed the truth this time
+    nothing = [0, 0, 0]  # it showed the truth this time
+    assert lines["copy last frame"] == ([0.05, 0.1, 0.2], nothing, nothing, nothing)
     assert min(lines["World"][1]) > 0
     assert outcome.drawn == 5
 

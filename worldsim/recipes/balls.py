@@ -35,8 +35,8 @@ RECIPE = Recipe(
             rate_end=1e-5,
             settings={"own": 0.5, "own_depth": 16, "own_fade": 0.5, "previous_noise": 0.02},
         ),
-        # And true pixels beside it, which halved the error of what moves by itself. More of them from the beginning
-        # may do as well in less time: not tried.
+        # And true pixels beside it: after this phase what moves by itself was off by half as much. With them from the
+        # beginning it may take less time: not tried.
         Phase(
             minutes=27,
             batch=8,
