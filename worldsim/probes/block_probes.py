@@ -68,9 +68,7 @@ class Turns(PlaceProbe):
         assert self._of_world is not None
         dots: dict[str, Line] = {}
         for axis in turning.AXES:
-            true, turned = (np.array(self._of_world[axis][who]) for who in ("truth", "world"))  # (rates, places, ticks)
-            commanded = np.broadcast_to(np.array(turning.RATES)[:, None, None], true.shape)
-            readable = turning.read_right(true, commanded) & ~np.isnan(turned)
+            commanded, turned, readable = _angles(self._of_world, axis)
             means = np.where(readable, turned, 0).sum(2) / np.maximum(readable.sum(2), 1)  # a dot for each turn
             known = readable.any(2)
             dots[axis] = commanded[..., 0][known].tolist(), means[known].tolist()
@@ -82,15 +80,20 @@ class Turns(PlaceProbe):
         self._of_world = self._of_world or report
         shown, wanted = np.zeros(len(twin.starts)), np.zeros(len(twin.starts))
         for axis in turning.AXES:
-            true, turned = (np.array(report[axis][who]) for who in ("truth", "world"))  # (rates, places, ticks)
-            commanded = np.broadcast_to(np.array(turning.RATES)[:, None, None], true.shape)
-            readable = turning.read_right(true, commanded) & ~np.isnan(turned)
+            commanded, turned, readable = _angles(report, axis)
             shown += np.where(readable, turned * commanded, 0).sum((0, 2))
             wanted += np.where(readable, commanded**2, 0).sum((0, 2))
         return shown / np.where(wanted > 0, wanted, np.nan)
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.9, 1.1
+
+
+def _angles(report: dict[str, Any], axis: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of a report of `turning`, (rates, places, ticks): degrees commanded and shown, and where they can be read."""
+    true, turned = (np.array(report[axis][who]) for who in ("truth", "world"))
+    commanded = np.broadcast_to(np.array(turning.RATES)[:, None, None], true.shape)
+    return commanded, turned, turning.read_right(true, commanded) & ~np.isnan(turned)
 
 
 class TurnLatency(Latency, PlaceProbe):

@@ -30,13 +30,14 @@ from worldsim.probes.heldout import open_simulator
 from worldsim.probes.intervals import mean_interval, plain, share_interval
 from worldsim.probes.places import SIMULATOR
 from worldsim.probes.rollouts import psnr
-from worldsim.probes.variety import ATTRIBUTES, THINGS, first_frames, readout
+from worldsim.probes.variety import ATTRIBUTES, THINGS, first_frames, readout, things
 from worldsim.probes.walking import change, colours, gradient_energy
 from worldsim.studio import Options
 from worldsim.world import World
 
 _LEARNED = 1000  # first frames that the readout learns from
 _COARSE = 8  # pixels across a patch whose mean colour it sees
+_VALUES: dict[str, Sequence[Any]] = ATTRIBUTES | dict.fromkeys(THINGS, (False, True))  # of what is read off frames
 
 # Sentences that no caption is made of; the words in them are those of captions.
 _PLACES = {"meadow": "meadow", "forest": "forest", "desert": "desert", "snow": "snowy plain", "islands": "islands"}
@@ -104,16 +105,12 @@ def _filmed(env: gym.Env, seed: int, length: int) -> tuple[Clip, dict[str, Any]]
     frame, begun = env.reset(seed=seed)
     policy.reset(frame, begun)
     said, info, frames = simulator.caption(np.random.default_rng(seed), "long"), begun, []
-    there = simulator.attributes()
-    things = {name: bool(there[name]) for name in THINGS}
+    there = things(env)
     for _ in range(length):
         frames.append(np.array(frame))
         frame, _, _, _, info = env.step(policy.act(frame, info))
     film = Clip(np.stack(frames), fps=int(env.metadata["render_fps"]), prompt=said)
-    return film, {key: begun[key] for key in ATTRIBUTES} | things
-
-
-_VALUES: dict[str, Sequence[Any]] = ATTRIBUTES | dict.fromkeys(THINGS, (False, True))  # of what is read off frames
+    return film, {key: begun[key] for key in ATTRIBUTES} | there
 
 
 class _Reader:

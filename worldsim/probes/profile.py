@@ -92,7 +92,7 @@ def profile(
     OUT/rollouts.rrd, see `worldsim.probes.stored`. workers: processes that run probes side by side; with 1 it is done
     in this one, by all cores. A probe that crashes is reported, and the others go on; of a run that is stopped what is
     finished is printed and written. Returns what is in profile.json. ValueError for a World without a simulator, for
-    names that there are not, probes of other Worlds, for fewer than 2 starts, and for rerun without rollouts;
+    names that there are not, probes of other Worlds, fewer than 2 starts or 1 worker, and rerun without rollouts;
     ModuleNotFoundError without matplotlib (the extra `report`), or without rerun where it is asked for.
     """
     import matplotlib  # noqa: F401  now, and not at the end: the page needs it

@@ -63,13 +63,16 @@ def first_frames(env: gym.Env, seeds: range, tick: Callable[[int], Any]) -> tupl
     for seed in seeds:
         frame, info = env.reset(seed=seed)
         frames.append(np.array(frame))
-        there = simulator.attributes()
-        labels.append(
-            [values.index(info[name]) for name, values in ATTRIBUTES.items()] + [bool(there[name]) for name in THINGS]
-        )
+        labels.append([values.index(info[name]) for name, values in ATTRIBUTES.items()] + [*things(env).values()])
         captions.append(simulator.caption(np.random.default_rng(seed), "long"))  # leaves nothing out
         tick(1)
     return np.stack(frames), torch.tensor(labels, dtype=torch.int64), captions
+
+
+def things(env: gym.Env) -> dict[str, bool]:
+    """Whether each of THINGS is in view in the simulator now."""
+    there = env.unwrapped.attributes()  # type: ignore[attr-defined]
+    return {name: bool(there[name]) for name in THINGS}
 
 
 @torch.no_grad()
