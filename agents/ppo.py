@@ -68,7 +68,7 @@ class Learning:
 class Rollout:
     """What the lanes did, time first; the last frame and value have no action."""
 
-    stacked: Tensor  # uint8 (T + 1, lanes, stack, H, W, 3)
+    stacked: Tensor  # uint8 (T + 1, lanes, H, W, stack, 3)
     actions: Tensor  # (T, lanes, A), flat, as the network sees them
     log_probs: Tensor  # (T, lanes) of the actions
     values: Tensor  # (T + 1, lanes)
@@ -108,7 +108,7 @@ class Stepper:
 
     @property
     def stacked(self) -> Tensor:
-        """The last frames of each lane, uint8 (lanes, stack, H, W, 3)."""
+        """The last frames of each lane, uint8 (lanes, H, W, stack, 3)."""
         return self._stack.frames
 
     def reset(self, seed: int) -> None:

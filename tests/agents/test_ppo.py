@@ -55,24 +55,24 @@ def test_lanes_stack_frames_of_their_own_episode_only() -> None:
     envs = gym.make_vec("Corridor-v0", num_envs=1)
     lanes = Stepper(envs, 3, (36, 36), CPU)
     lanes.reset(seed=0)
-    assert torch.equal(lanes.stacked[:, 0], lanes.stacked[:, 2])
+    assert torch.equal(lanes.stacked[..., 0, :], lanes.stacked[..., 2, :])
     right = torch.tensor([[0.0, 1.0]])
     before = lanes.stacked
     while not lanes.done[0]:
         before = lanes.stacked
         lanes.step(right)
-    assert torch.equal(lanes.stacked[:, :2], before[:, 1:])  # the last frame of an episode is still shown
+    assert torch.equal(lanes.stacked[..., :2, :], before[..., 1:, :])  # the last frame of an episode is still shown
     lanes.step(right)
-    assert torch.equal(lanes.stacked[:, 0], lanes.stacked[:, 2])
+    assert torch.equal(lanes.stacked[..., 0, :], lanes.stacked[..., 2, :])
 
 
 def test_a_context_warms_the_stack() -> None:
     stack = FrameStack(1, 3, (2, 2))
     context = torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 2, 2, 3)
     stack.begin(0, context[-1], context.numpy())
-    assert stack.frames[0, :, 0, 0, 0].tolist() == [2, 3, 4]
+    assert stack.frames[0, 0, 0, :, 0].tolist() == [2, 3, 4]
     stack.begin(0, context[-1], context[:1].numpy())
-    assert stack.frames[0, :, 0, 0, 0].tolist() == [0, 0, 0]
+    assert stack.frames[0, 0, 0, :, 0].tolist() == [0, 0, 0]
 
 
 def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_an_agent_is_kept_in_a_file(tmp_path: Path) -> None:
     agent = ActorCritic(ActorCriticConfig.of_env(env, stack=2, **SMALL))
     agent.save(tmp_path / "agent.safetensors")
     loaded = ActorCritic.load(tmp_path / "agent.safetensors")
-    frames = torch.randint(0, 256, (3, 2, 36, 36, 3), dtype=torch.uint8)
+    frames = torch.randint(0, 256, (3, 36, 36, 2, 3), dtype=torch.uint8)
     for ours, theirs in zip(agent(frames), loaded(frames), strict=True):
         assert torch.equal(ours, theirs)
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
