@@ -54,7 +54,12 @@ class ActorCriticConfig(BaseModel):
 
 
 class ActorCritic(nn.Module):
-    """The convolutions of DQN's Nature paper with orthogonal weights, as in CleanRL's PPO; two linear heads."""
+    """The convolutions of DQN's Nature paper with orthogonal weights, as in CleanRL's PPO; two linear heads.
+
+    `dtype` is what it multiplies in; weights, and what it returns, are float32.
+    """
+
+    dtype = torch.float32
 
     def __init__(self, config: ActorCriticConfig) -> None:
         super().__init__()
@@ -84,8 +89,10 @@ class ActorCritic(nn.Module):
         """Frames uint8 (n, H, W, stack, 3), oldest first, to logits (n, layout.logits) and values (n,)."""
         # Channels last in memory too: a CPU convolves that a quarter faster.
         pictures = stacked.flatten(3).float().div_(255).sub_(0.5)
-        known = self.think(self.see(pictures.permute(0, 3, 1, 2)))
-        return self.act(known), self.judge(known)[:, 0]
+        with torch.autocast(stacked.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            known = self.think(self.see(pictures.permute(0, 3, 1, 2)))
+            logits, values = self.act(known), self.judge(known)[:, 0]
+        return logits.float(), values.float()
 
     def save(self, path: Path, facts: dict[str, str] | None = None) -> None:
         """Write the weights and what is needed to act with them, complete or not at all."""

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from worldsim.agents.actor_critic import ActorCriticConfig
-from worldsim.agents.ppo import PPOConfig
+from worldsim.agents.ppo_config import PPOConfig
 from worldsim.agents.training import train_agent
 from worldsim.data.episodes import open_env
 from worldsim.data.record import join_stores, record_store
@@ -31,6 +31,7 @@ def dream(
     lanes: int = 32,
     device: str = "auto",
     config: PPOConfig | None = None,
+    tensorboard: bool = False,
     show: bool = True,
 ) -> Path:
     """An agent that learned in Worlds of at most `real_steps` steps of the recipe's environment; its path.
@@ -39,8 +40,9 @@ def dream(
     learning from all that is recorded, and the agent inside it. The tokenizer's encoder is learned in the first round
     and stays. (A World's start contexts are recorded besides: 32 times 22 steps with most recipes. The agent begins
     from the recordings.) minutes: for Worlds, all rounds together; the recipe's own length unless given. The steps of
-    config are those of all rounds. Goes on after a stop. ValueError for what there is not, does not fit, or is too
-    little, before anything is recorded, and for an `out` that holds another such training.
+    config are those of all rounds. tensorboard: write curves of Worlds and agents too. Goes on after a stop. ValueError
+    for what there is not, does not fit, or is too little, before anything is recorded, and for an `out` that holds
+    another such training.
     """
     plan, config = load_recipe(recipe), config or PPOConfig()
     slots = real_steps // max(rounds, 1) // plan.episode_frames
@@ -75,11 +77,12 @@ def dream(
         join_stores(recorded, here / "frames")
         world = train(
             plan, here / "world", device=device, data=here / "frames", init=None if world is None else str(world),
-            show=show,
+            tensorboard=tensorboard, show=show,
         )  # fmt: skip
         agent = train_agent(
             here / "agent", world=str(world), recording=here / "frames", horizon=horizon, lanes=lanes, device=device,
-            config=config.model_copy(update={"seed": config.seed + number}), init=agent, show=show,
+            config=config.model_copy(update={"seed": config.seed + number}), init=agent,
+            tensorboard=tensorboard, show=show,
         )  # fmt: skip
     assert agent is not None
     return agent

@@ -19,39 +19,15 @@ import torch
 import torch.nn.functional as F
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import concatenate, create_empty_array
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from worldsim.agents.actor_critic import ActorCritic, ActorCriticConfig, FrameStack
+from worldsim.agents.ppo_config import PPOConfig
 from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.envs.world_vector_env import WorldVectorEnv
 from worldsim.files import differences
 from worldsim.spec import unflatten_action
-
-
-class PPOConfig(BaseModel):
-    """How the agent learns."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    steps: int = Field(default=200_000, gt=0, description="of all lanes together, those that only reset one too")
-    rollout: int = Field(default=16, gt=1, description="steps of each lane between two updates")
-    epochs: int = Field(default=4, gt=0)
-    minibatches: int = Field(default=4, gt=0)
-    learning_rate: float = Field(default=5e-4, gt=0, description="falls to 0 in a line")
-    discount: float = Field(default=0.97, gt=0, le=1)
-    gae_lambda: float = Field(default=0.95, ge=0, le=1, description="of generalised advantages, arXiv 1506.02438")
-    clip: float = Field(default=0.2, gt=0)
-    entropy: float = 0.01
-    value_weight: float = 0.5
-    seed: int = 0
-    stack: int = Field(default=3, gt=0)
-    channels: int = Field(default=32, gt=0)
-    hidden: int = Field(default=256, gt=0)
-    keep: int = Field(
-        default=0, ge=0, description="so many agents on the way are kept beside the last, agent-STEPS.safetensors"
-    )
 
 
 @dataclass
@@ -146,6 +122,7 @@ class PPO:
     """Trains an `ActorCritic`; its checkpoint in the directory `path` holds agent, optimizer and how far it has come.
 
     learned_in: plain JSON values that say where; a checkpoint of another place, or of other settings, is refused.
+    tensorboard: write curves to `path`/tensorboard too (needs worldsim[tensorboard]).
     """
 
     def __init__(
@@ -155,17 +132,25 @@ class PPO:
         path: Path,
         device: torch.device,
         learned_in: dict[str, Any] | None = None,
+        tensorboard: bool = False,
     ) -> None:
         self.config, self.path, self.device = config, path, device
         self._told = config.model_dump(exclude={"keep"}) | (learned_in or {})  # what is kept changes nothing
         torch.manual_seed(config.seed)
         sizes = {"stack": config.stack, "channels": config.channels, "hidden": config.hidden}
         self.agent = ActorCritic(ActorCriticConfig.of_env(envs, **sizes)).to(device)
+        if device.type == "cuda":  # on a CPU, bfloat16 outside of compiled code is many times slower
+            self.agent.dtype = torch.bfloat16
         self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
         self.stepper = Stepper(envs, config.stack, self.agent.config.size, device)
         self.progress = Learning()
         self._return = torch.zeros(envs.num_envs, device=device)
         self._recent: deque[float] = deque(maxlen=100)
+        self._writer = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(path / "tensorboard"))
 
     def begin_with(self, agent: Path) -> None:
         """Take over the weights of an agent that was trained before; ValueError if it has other sizes."""
@@ -193,7 +178,7 @@ class PPO:
                 while self.progress.steps < config.steps:
                     for group in self.optimizer.param_groups:
                         group["lr"] = config.learning_rate * (1 - self.progress.steps / config.steps)
-                    self._learn(self._play())
+                    curves = self._learn(self._play())
                     before = self.progress.steps * config.keep // config.steps
                     self.progress.steps += config.rollout * lanes
                     if min(self.progress.steps, config.steps) * config.keep // config.steps > before:
@@ -202,14 +187,22 @@ class PPO:
                     if self._recent:
                         mean = float(np.mean(self._recent))
                         self.progress.returns.append((self.progress.steps, round(mean, 4)))
+                        curves["return"] = mean
                         bar.set_postfix(episodes=self.progress.episodes, returns=f"{mean:.3f}")
                     bar.update(config.rollout * lanes)
+                    if self._writer is not None:
+                        curves["steps_a_second"] = self.progress.steps / self.progress.seconds
+                        for name, value in curves.items():
+                            self._writer.add_scalar(name, value, self.progress.steps)
                     if self.progress.seconds - saved > checkpoint_seconds:
                         self.save()
                         saved = self.progress.seconds
             except KeyboardInterrupt:
                 self.save()
                 raise
+            finally:
+                if self._writer is not None:
+                    self._writer.close()
         self.save()
         return self.agent.eval()
 
@@ -237,7 +230,8 @@ class PPO:
         self._recent.extend(finished)
         self.progress.episodes += len(finished)
 
-    def _learn(self, rollout: Rollout) -> None:
+    def _learn(self, rollout: Rollout) -> dict[str, float]:
+        """One update by what the lanes did; the parts of its last loss, and how far the policy has gone."""
         config, layout = self.config, self.agent.layout
         gained = advantages(rollout, config.discount, config.gae_lambda)
         wanted = gained + rollout.values[:-1]
@@ -251,9 +245,10 @@ class PPO:
                 gain = gained[picked]
                 gain = (gain - gain.mean()) / (gain.std() + 1e-6) if len(gain) > 1 else gain
                 limited = ratio.clamp(1 - config.clip, 1 + config.clip)
-                loss = -torch.minimum(ratio * gain, limited * gain).mean()
-                loss = loss + config.value_weight * F.mse_loss(values, wanted[picked])
-                loss = loss - config.entropy * layout.entropy(logits).mean()
+                policy_loss = -torch.minimum(ratio * gain, limited * gain).mean()
+                value_loss = F.mse_loss(values, wanted[picked])
+                entropy = layout.entropy(logits).mean()
+                loss = policy_loss + config.value_weight * value_loss - config.entropy * entropy
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 norm = nn.utils.clip_grad_norm_(self.agent.parameters(), 0.5)
@@ -263,6 +258,12 @@ class PPO:
                         "checkpoint before is kept"
                     )
                 self.optimizer.step()
+        # The estimate of the divergence from the policy that played whose variance is low: (r - 1) - log r.
+        curves = {
+            "policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy,
+            "divergence": (ratio - 1 - ratio.log()).mean(), "clipped": (ratio != limited).float().mean(),
+        }  # fmt: skip
+        return {name: value.item() for name, value in curves.items()}
 
     def save(self) -> None:
         """Write agent.safetensors, to act with, and the checkpoint to go on from."""

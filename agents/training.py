@@ -8,7 +8,8 @@ from typing import Any
 
 import gymnasium as gym
 
-from worldsim.agents.ppo import PPO, PPOConfig
+from worldsim.agents.ppo import PPO
+from worldsim.agents.ppo_config import PPOConfig
 from worldsim.data.episodes import open_env
 from worldsim.files import digest
 from worldsim.machine import pick_device
@@ -47,12 +48,13 @@ def train_agent(
     device: str = "auto",
     config: PPOConfig | None = None,
     init: Path | None = None,
+    tensorboard: bool = False,
     show: bool = True,
 ) -> Path:
     """Train an agent by PPO in the environment `env_id` or in a learned World; the path of its agent.safetensors.
 
-    init: the agent.safetensors of another to begin with. Goes on after a stop. ValueError unless one of the two is
-    given and fits, or if `out` holds another training.
+    init: the agent.safetensors of another to begin with. tensorboard: write curves to `out`/tensorboard too. Goes on
+    after a stop. ValueError unless one of the two is given and fits, or if `out` holds another training.
     """
     if (env_id is None) == (world is None):
         raise ValueError("an agent learns in an environment or in a World: give one of the two")
@@ -75,7 +77,7 @@ def train_agent(
         envs = real_lanes(env_id, lanes, env_kwargs)
         learned_in |= {"env": env_id, "env_kwargs": env_kwargs or {}}
     try:
-        learner = PPO(envs, config or PPOConfig(), out, pick_device(device), learned_in)
+        learner = PPO(envs, config or PPOConfig(), out, pick_device(device), learned_in, tensorboard)
         if init is not None:
             learner.begin_with(init)
         learner.train(show=show)

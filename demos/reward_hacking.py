@@ -16,7 +16,7 @@ import numpy as np
 
 import worldsim
 from worldsim.agents.actor_critic import ActorCritic, ActorPolicy
-from worldsim.agents.ppo import PPOConfig
+from worldsim.agents.ppo_config import PPOConfig
 from worldsim.agents.training import train_agent
 from worldsim.files import write_atomically
 from worldsim.probes.heldout import open_simulator

@@ -16,7 +16,7 @@ import numpy as np
 import tyro
 
 from worldsim.agents.evaluation import Returns, evaluate
-from worldsim.agents.ppo import PPOConfig
+from worldsim.agents.ppo_config import PPOConfig
 from worldsim.agents.training import train_agent
 from worldsim.data.store import FrameStore
 from worldsim.files import write_atomically

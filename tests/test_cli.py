@@ -17,6 +17,7 @@ import pytest
 from safetensors import SafetensorError
 
 import worldsim  # noqa: F401, registers the environments
+from worldsim.checkpoint import load_tensors
 from worldsim.cli import main
 from worldsim.recipes import load_recipe
 
@@ -64,6 +65,18 @@ def test_what_an_agent_cannot_do_is_said(capsys: pytest.CaptureFixture[str], tmp
     check_sentence(["agent", "train", "--world", "blocks", "--rounds", "2"], "they go with --real-steps", capsys)
     there = ["agent", "train", "worldsim/BallsGoalSim-v0", "--real-steps", "900", "--out", str(tmp_path)]
     check_sentence(there, "--real-steps goes with --world RECIPE", capsys)
+
+
+def test_how_an_agent_learns_is_said_by_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    learning = ["agent", "train", "worldsim/BallsGoalSim-v0", "--lanes", "2", "--out", str(tmp_path)]
+    sizes = ["--steps", "32", "--rollout", "8", "--channels", "4", "--hidden", "8", "--learning-rate", "1e-3"]
+    assert main([*learning, *sizes]) == 0
+    _, facts = load_tensors(tmp_path / "checkpoint.safetensors", "cpu")
+    told = json.loads(facts["learned"])
+    assert (told["steps"], told["rollout"], told["channels"], told["learning_rate"]) == (32, 8, 4, 1e-3)
+    with pytest.raises(SystemExit):
+        main([*learning, "--discount", "2"])
+    assert "less than or equal to 1" in capsys.readouterr().err
 
 
 def test_help_lists_the_commands_at_once() -> None:

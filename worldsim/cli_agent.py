@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+from tyro.conf import OmitArgPrefixes
 from tyro.extras import SubcommandApp
 
+from worldsim.agents.ppo_config import PPOConfig
 from worldsim.cli_arguments import Device, json_object
 
 agent = SubcommandApp()
@@ -23,12 +26,12 @@ def agent_train(
     rounds: int | None = None,
     minutes: float | None = None,
     horizon: int | None = None,
-    steps: int = 200_000,
     lanes: int = 32,
     env_kwargs: str | None = None,
-    seed: int = 0,
     device: Device = "auto",
+    tensorboard: bool = False,
     out: Path = Path("runs/agent"),
+    config: Annotated[PPOConfig, OmitArgPrefixes] = PPOConfig(),  # noqa: B008
 ) -> None:
     """Train an agent by PPO in an environment or inside a World; the same command continues after a stop.
 
@@ -44,16 +47,13 @@ def agent_train(
         rounds: How many such turns; 3 unless given.
         minutes: How long to train Worlds in all turns together; the recipe's own length unless given.
         horizon: Steps after which an episode in the World is cut off; 32 unless given.
-        steps: Steps to learn from, all lanes together.
         lanes: How many are stepped side by side.
         env_kwargs: Arguments of the environment as a JSON object.
-        seed: Decides the agent's first weights, its episodes and its draws.
         device: "auto" takes a CUDA device if there is one.
+        tensorboard: Write curves for TensorBoard too (needs the extra worldsim[tensorboard]).
         out: Directory for agent.safetensors and the checkpoint.
+        config: How it learns.
     """
-    from worldsim.agents.ppo import PPOConfig
-
-    config = PPOConfig(steps=steps, seed=seed)
     if horizon is not None and world is None:
         raise ValueError("--horizon is of a World: an environment says itself when its episodes end")
     if real_steps is not None:
@@ -64,7 +64,7 @@ def agent_train(
         dream(
             world, out, real_steps=real_steps, rounds=3 if rounds is None else rounds, minutes=minutes,
             horizon=32 if horizon is None else horizon, lanes=lanes,
-            device=device, config=config,
+            device=device, config=config, tensorboard=tensorboard,
         )  # fmt: skip
         return
     if rounds is not None or minutes is not None:
@@ -73,7 +73,7 @@ def agent_train(
 
     train_agent(
         out, env_id=env, world=world, recording=recording, horizon=32 if horizon is None else horizon, lanes=lanes,
-        env_kwargs=json_object(env_kwargs, "--env-kwargs"), device=device, config=config,
+        env_kwargs=json_object(env_kwargs, "--env-kwargs"), device=device, config=config, tensorboard=tensorboard,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from worldsim.agents.dreaming import dream
-from worldsim.agents.ppo import PPOConfig
+from worldsim.agents.ppo_config import PPOConfig
 from worldsim.data.record import join_stores, record_store
 from worldsim.data.store import FrameStore
 from worldsim.recipes import load_recipe

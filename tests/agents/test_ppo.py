@@ -15,7 +15,8 @@ from gymnasium.vector import AutoresetMode
 
 from worldsim.agents.actor_critic import ActorCritic, ActorCriticConfig, FrameStack
 from worldsim.agents.evaluation import evaluate
-from worldsim.agents.ppo import PPO, PPOConfig, Rollout, Stepper, advantages
+from worldsim.agents.ppo import PPO, Rollout, Stepper, advantages
+from worldsim.agents.ppo_config import PPOConfig
 from worldsim.agents.training import imagined_lanes, train_agent
 from worldsim.data.record import record_store
 from worldsim.data.store import FrameStore
@@ -84,11 +85,11 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     first = learner()
     learn, calls = first._learn, []
 
-    def interrupted(rollout: Rollout) -> None:
+    def interrupted(rollout: Rollout) -> dict[str, float]:
         calls.append(rollout)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        learn(rollout)
+        return learn(rollout)
 
     first._learn = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
@@ -102,7 +103,7 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
         for part, value in first.optimizer.state[ours].items():
             assert torch.equal(again.optimizer.state[theirs][part], value)
 
-    def broken(rollout: Rollout) -> None:
+    def broken(rollout: Rollout) -> dict[str, float]:
         raise RuntimeError("a fault")
 
     again._learn = broken  # type: ignore[method-assign]
@@ -237,6 +238,32 @@ def test_the_lanes_must_reset_themselves() -> None:
 def test_what_cannot_be_learned_in_is_said(given: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         train_agent(tmp_path, show=False, **given)
+
+
+def test_it_multiplies_in_bfloat16_where_that_is_asked_for() -> None:
+    agent = ActorCritic(ActorCriticConfig.of_env(gym.make("Corridor-v0"), stack=2, **SMALL))
+    frames = torch.randint(0, 256, (3, 36, 36, 2, 3), dtype=torch.uint8)
+    exact = agent(frames)
+    agent.dtype = torch.bfloat16
+    mixed = agent(frames)
+    for one, other in zip(exact, mixed, strict=True):
+        assert other.dtype == torch.float32
+        assert not torch.equal(one, other)
+        assert torch.allclose(one, other, atol=0.05)
+    (mixed[0].square().sum() + mixed[1].sum()).backward()
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in agent.parameters())
+
+
+def test_curves_are_written_for_tensorboard(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = PPOConfig(steps=512, stack=1, **SMALL)
+    train_agent(tmp_path, env_id="Corridor-v0", lanes=16, config=config, tensorboard=True, show=False)
+    curves = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert {"policy_loss", "value_loss", "entropy", "divergence", "clipped", "return"} <= set(curves.Tags()["scalars"])
+    assert [point.step for point in curves.Scalars("divergence")] == [256, 512]
+    assert all(point.value >= 0 for point in curves.Scalars("divergence"))
 
 
 def test_an_agent_is_kept_in_a_file(tmp_path: Path) -> None:
