@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from worldsim.agents.policies import make_policy
 from worldsim.clip import Clip
 from worldsim.data.episodes import DEFAULT_FPS, open_env
 from worldsim.files import write_atomically
-from worldsim.probes.intervals import Interval, mean_interval, share_interval
+from worldsim.probes.intervals import Interval, mean_interval, nested_interval, share_interval
 
 FILMED = 4  # episodes in the video
 
@@ -61,6 +62,14 @@ class Returns:
         if achieved:
             told.insert(len(rows), f"{'score':<20}{self.score:8.3f}%, as in arXiv 2109.06780, of the achievements:")
         return "\n".join([f"{self.policy} in {self.env_id}, {len(self.returns)} episodes [95% interval]", *told])
+
+
+def together(results: Sequence[Returns]) -> str:
+    """A few lines of what several agents gained in the same episodes, with intervals over agents and episodes."""
+    values = np.array([result.returns for result in results])
+    rows = [("mean return", nested_interval(values)), ("interquartile mean", nested_interval(values, cut=0.25))]
+    told = [f"{name:<20}{v.mean:8.3f} [{v.low:.3f}, {v.high:.3f}]" for name, v in rows]
+    return "\n".join([f"all {len(results)} together [95% interval over agents and episodes]", *told])
 
 
 def evaluate(

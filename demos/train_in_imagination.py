@@ -20,7 +20,7 @@ from worldsim.agents.ppo_config import PPOConfig
 from worldsim.agents.training import train_agent
 from worldsim.data.store import FrameStore
 from worldsim.files import write_atomically
-from worldsim.probes.intervals import mean_interval
+from worldsim.probes.intervals import nested_interval
 from worldsim.recipes import load_recipe
 from worldsim.training.run import train
 
@@ -58,9 +58,9 @@ def main(
         scores = {name: [vars(result) for result in of_seeds] for name, of_seeds in results.items()}
         write_atomically(out / "scores.json", json.dumps({"N": n, "seeds": scores}, indent=1))
 
-    print(f"Return in {plan.env_id}, {seeds} seeds, 100 episodes each; N is {n:,} [95% interval over seeds]")
+    print(f"Return in {plan.env_id}, {seeds} seeds, 100 episodes each; N is {n:,} [95% interval over both]")
     for name, of_seeds in results.items():
-        mean = mean_interval(np.array([np.mean(result.returns) for result in of_seeds]))
+        mean = nested_interval(np.array([result.returns for result in of_seeds]))
         score = f"  Crafter's score {np.mean([r.score for r in of_seeds]):.1f}%" if of_seeds[0].achieved else ""
         print(f"{name:<26}{mean.mean:6.2f} [{mean.low:.2f}, {mean.high:.2f}]{score}")
 

@@ -55,8 +55,18 @@ def test_an_agent_that_plays_prints_what_it_gains(capsys: pytest.CaptureFixture[
     assert (tmp_path / "episodes.mp4").stat().st_size > 1000
 
 
+def test_several_agents_are_also_taken_together(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["agent", "eval", "scripted", "random", "--env", "worldsim/BallsGoalSim-v0", "--episodes", "4"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "all 2 together [95% interval over agents and episodes]" in printed
+    kept = [json.loads((tmp_path / number / "returns.json").read_text())["mean"]["mean"] for number in ("1", "2")]
+    assert f"{'mean return':<20}{sum(kept) / 2:8.3f}" in printed.split("all 2 together")[1]
+
+
 def test_what_an_agent_cannot_do_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     check_sentence(["agent", "train", "--out", str(tmp_path)], "give one of the two", capsys)
+    check_sentence(["agent", "eval", "--env", "worldsim/BallsSim-v0"], "name a policy", capsys)
     check_sentence(["agent", "eval", "nobody", "--env", "worldsim/BallsSim-v0"], "unknown policy 'nobody'", capsys)
     check_sentence(["agent", "eval", "own", "--env", "worldsim/BallsSim-v0"], "is none", capsys)
     dreaming = ["agent", "train", "--world", "balls_goal", "--real-steps", "900", "--out", str(tmp_path)]

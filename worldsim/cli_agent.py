@@ -79,7 +79,7 @@ def agent_train(
 
 @agent.command(name="eval")
 def agent_eval(
-    policy: str,
+    policies: tuple[str, ...],
     /,
     *,
     env: str,
@@ -93,17 +93,24 @@ def agent_eval(
     Example: `worldsim agent eval runs/agent/agent.safetensors --env worldsim/BallsGoalSim-v0 --out runs/agent/eval`
 
     Args:
-        policy: A file that `worldsim agent train` wrote, or "random", "scripted" (of BallsGoalSim), "own" (a World's
-            own policy, in that World), or "plan:WORLD", which tries out futures in a World.
+        policies: One or more, each a file that `worldsim agent train` wrote, or "random", "scripted" (of BallsGoalSim),
+            "own" (a World's own policy, in that World), or "plan:WORLD", which tries out futures in a World. Of some,
+            for example agents that learned with other seeds, it also says what they gain together.
         env: Id of the environment, real or learned, or `module:id`.
         env_kwargs: Arguments of the environment as a JSON object, for example '{"world": "runs/balls_goal/world"}'.
         episodes: How many episodes to play.
         seed: Seed of the first; the others count up from it.
-        out: Directory for returns.json and a video of the first four.
+        out: Directory for returns.json and a video of the first four; of several policies, for one such each, 1, 2, ...
     """
-    from worldsim.agents.evaluation import evaluate
+    from worldsim.agents.evaluation import evaluate, together
 
-    result = evaluate(
-        policy, env, env_kwargs=json_object(env_kwargs, "--env-kwargs"), episodes=episodes, seed=seed, out=out
-    )
-    print(result.table())
+    if not policies:
+        raise ValueError("name a policy: a file that `worldsim agent train` wrote, or for example random")
+    arguments = json_object(env_kwargs, "--env-kwargs")
+    results = []
+    for number, policy in enumerate(policies, 1):
+        here = out / str(number) if out is not None and len(policies) > 1 else out
+        results.append(evaluate(policy, env, env_kwargs=arguments, episodes=episodes, seed=seed, out=here))
+        print(results[-1].table())
+    if len(results) > 1:
+        print(together(results))

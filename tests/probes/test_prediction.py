@@ -14,7 +14,7 @@ from PIL import Image
 from worldsim.cli import main
 from worldsim.probes import prediction, rollouts, walking
 from worldsim.probes.heldout import CONTEXT, Stretch, explore
-from worldsim.probes.intervals import mean_interval, share_interval
+from worldsim.probes.intervals import mean_interval, nested_interval, share_interval
 from worldsim.probes.prediction import MARKS, evaluate
 from worldsim.world import UnknownWorldError, World
 
@@ -135,6 +135,17 @@ def test_interval_holds_the_true_mean_nearly_always() -> None:
 def test_interval_leaves_out_starts_without_a_value() -> None:
     assert mean_interval(np.array([1.0, np.nan, 3.0])).mean == 2
     assert np.isnan(mean_interval(np.array([np.nan])).mean)
+
+
+def test_intervals_over_agents_and_episodes_hold_what_they_promise() -> None:
+    rng = np.random.default_rng(1)
+    draws = [rng.normal(3, 1, (12, 1)) + rng.normal(0, 0.5, (12, 10)) for _ in range(100)]  # agents differ more
+    assert 0.8 < np.mean([low < 3 < high for _, low, high in map(nested_interval, draws)]) < 0.99
+    assert np.mean([low < 3 < high for _, low, high in (mean_interval(draw.ravel()) for draw in draws)]) < 0.7
+    one = rng.normal(3, 1, (1, 40))
+    assert np.allclose(nested_interval(one), mean_interval(one[0]), atol=0.05)
+    odd = np.array([[1.0, 1.0, 1.0, 100.0], [1.0, 1.0, 1.0, -100.0]])
+    assert nested_interval(odd, cut=0.25).mean == 1
 
 
 def test_share_intervals() -> None:

@@ -28,14 +28,28 @@ def mean_interval(values: np.ndarray, cut: float = 0.0) -> Interval:
     values = values[~np.isnan(values)]
     if not len(values):
         return Interval(np.nan, np.nan, np.nan)
-    left_out = int(cut * len(values))
-
-    def means(drawn: np.ndarray) -> np.ndarray:
-        return np.sort(drawn, -1)[..., left_out : drawn.shape[-1] - left_out].mean(-1)
-
     picks = np.random.default_rng(0).integers(len(values), size=(_RESAMPLES, len(values)))
-    low, high = np.percentile(means(values[picks]), (2.5, 97.5))
-    return Interval(float(means(values)), float(low), float(high))
+    return _interval(values, values[picks], cut)
+
+
+def nested_interval(values: np.ndarray, cut: float = 0.0) -> Interval:
+    """Mean of what each of some agents gained in each of some episodes, (agents, episodes), and its 95% interval.
+
+    Agents are drawn anew, and then episodes of each, so it says what to expect of another agent that learned the same
+    way, in other episodes. Of one agent it says nothing of others. cut: as for `mean_interval`, of all values together.
+    """
+    values = np.asarray(values, np.float64)
+    rng = np.random.default_rng(0)
+    agents = rng.integers(len(values), size=(_RESAMPLES, len(values), 1))
+    episodes = rng.integers(values.shape[1], size=(_RESAMPLES, *values.shape))
+    return _interval(values.ravel(), values[agents, episodes].reshape(_RESAMPLES, -1), cut)
+
+
+def _interval(values: np.ndarray, drawn: np.ndarray, cut: float) -> Interval:
+    """Mean of values (n,) without a share `cut` at each end, and the bounds of those of what was drawn (draws, n)."""
+    kept = slice(int(cut * len(values)), len(values) - int(cut * len(values)))
+    low, high = np.percentile(np.sort(drawn, -1)[:, kept].mean(-1), (2.5, 97.5))
+    return Interval(float(np.sort(values)[kept].mean()), float(low), float(high))
 
 
 def spread(draws: np.ndarray) -> Interval:
