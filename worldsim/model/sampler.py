@@ -8,6 +8,7 @@ frames again. After the same frames, with the same noise, the two make the same 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,8 +92,14 @@ def flow_between(dynamics: Dynamics, before: Tensor, now: Tensor) -> Tensor:
     size = (before.shape[1] * POINTS // PATCH, before.shape[2] * POINTS // PATCH)
     flow = torch.zeros(len(now), *size, 2)
     if dynamics.config.sees_motion:
-        for index, pair in enumerate(torch.stack([before, now], 1).cpu().numpy()):
-            flow[index] = torch.from_numpy(optical_flow(pair)[0])
+        pairs = torch.stack([before, now], 1).cpu().numpy()
+        if len(pairs) == 1 or torch.get_num_threads() == 1:
+            found = [optical_flow(pair) for pair in pairs]
+        else:  # OpenCV lets other threads of Python run meanwhile
+            with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+                found = list(pool.map(optical_flow, pairs))
+        for index, one in enumerate(found):
+            flow[index] = torch.from_numpy(one[0])
     return flow.to(now.device)
 
 
