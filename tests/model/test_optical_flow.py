@@ -4,9 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.optical_flow import optical_flow
+from worldsim.model.sampler import flow_between
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -48,3 +51,19 @@ def test_without_opencv_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match="pip install opencv-python-headless"):
         optical_flow(np.zeros((2, 32, 32, 3), np.uint8))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_lanes_are_looked_at_together_and_stay_apart(threads: int) -> None:
+    config = DynamicsConfig(latent_channels=4, action_dim=1, policy_logits=1, sees_motion=True)
+    wide = picture(32, 64)
+    frames = torch.from_numpy(np.stack([wide[:, 8 + shift : 56 + shift] for shift in (-2, 0, 1, 3)]))
+    before = torch.from_numpy(wide[:, 8:56]).expand_as(frames)
+    used = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        flow = flow_between(Dynamics(config), before, frames)
+    finally:
+        torch.set_num_threads(used)
+    for lane, pair in enumerate(torch.stack([before, frames], 1).numpy()):
+        assert np.array_equal(flow[lane].numpy(), optical_flow(pair)[0])
