@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import gymnasium as gym
 from worldsim.agents.ppo import PPO
 from worldsim.agents.ppo_config import PPOConfig
 from worldsim.data.episodes import open_env
-from worldsim.files import digest
+from worldsim.files import alone, digest
 from worldsim.machine import pick_device
 from worldsim.world import load
 
@@ -54,7 +55,8 @@ def train_agent(
     """Train an agent by PPO in the environment `env_id` or in a learned World; the path of its agent.safetensors.
 
     init: the agent.safetensors of another to begin with. tensorboard: write curves to `out`/tensorboard too. Goes on
-    after a stop. ValueError unless one of the two is given and fits, or if `out` holds another training.
+    after a stop. ValueError unless one of the two is given and fits, if `out` holds another training, or while another
+    process trains there.
     """
     if (env_id is None) == (world is None):
         raise ValueError("an agent learns in an environment or in a World: give one of the two")
@@ -76,12 +78,10 @@ def train_agent(
             raise ValueError("a recording is for episodes of a World to begin from, not of an environment")
         envs = real_lanes(env_id, lanes, env_kwargs)
         learned_in |= {"env": env_id, "env_kwargs": env_kwargs or {}}
-    try:
+    with closing(envs), alone(out):
         learner = PPO(envs, config or PPOConfig(), out, pick_device(device), learned_in, tensorboard)
         if init is not None:
             learner.begin_with(init)
         learner.train(show=show)
-    finally:
-        envs.close()
     print(f"The agent is in {out / 'agent.safetensors'}", file=sys.stderr)
     return out / "agent.safetensors"

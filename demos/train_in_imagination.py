@@ -2,10 +2,11 @@
 
 For each of some seeds: N steps of the recipe's environment are recorded, a World learns from them, an agent learns in
 the World; another learns from N steps of the real thing, a third from `--more` times N (0: leave it out); the fourth
-acts at random. All of them then play the same 100 unseen episodes of the real environment. A World takes some 45
-minutes, of Crafter 90: with `--shared`, the directory of an earlier `worldsim train`, all seeds share that World and
-its recording of N steps, and the intervals tell nothing of how Worlds differ. Raw returns are kept in OUT/scores.json,
-the table is printed. Started again, it goes on where it was stopped. `--recipe crafter` does the same in Crafter.
+acts at random. All of them then play the same 100 unseen episodes of the real environment, and the first 100 in its
+World too. A World takes an hour and more: with `--shared`, the directory of an earlier `worldsim train`, all seeds
+share that World and its recording of N steps, and the intervals tell nothing of how Worlds differ. Raw returns are kept
+in OUT/scores.json, the table is printed. Started again, it goes on where it was stopped. `--recipe crafter` does the
+same in Crafter.
 """
 
 import json
@@ -25,9 +26,10 @@ from worldsim.recipes import load_recipe
 from worldsim.training.run import train
 
 AGENTS = {
-    "balls_goal": PPOConfig(channels=16, hidden=128, epochs=3, steps=60_000),
+    "balls_goal": PPOConfig(channels=16, hidden=128, epochs=3, steps=120_000),
     "crafter": PPOConfig(channels=16, hidden=128, epochs=3, steps=100_000),
 }
+INSIDE = 60  # steps at most of an episode in a World
 
 
 def main(
@@ -55,10 +57,13 @@ def main(
         for name, policy in (policies | {"random": "random"}).items():
             result = evaluate(str(policy), plan.env_id, out=here / "eval" / name.replace(" ", "-"))
             results.setdefault(name, []).append(result)
+        there = {"world": str(run / "world"), "max_episode_steps": INSIDE}
+        inside = evaluate(str(imagined), "worldsim/World-v0", env_kwargs=there, out=here / "eval" / "inside")
+        results.setdefault("the first, in that World", []).append(inside)
         scores = {name: [vars(result) for result in of_seeds] for name, of_seeds in results.items()}
         write_atomically(out / "scores.json", json.dumps({"N": n, "seeds": scores}, indent=1))
 
-    print(f"Return in {plan.env_id}, {seeds} seeds, 100 episodes each; N is {n:,} [95% interval over both]")
+    print(f"Return in {plan.env_id} after learning ..., {seeds} seeds, 100 episodes each; N = {n:,} [95% over both]")
     for name, of_seeds in results.items():
         mean = nested_interval(np.array([result.returns for result in of_seeds]))
         score = f"  Crafter's score {np.mean([r.score for r in of_seeds]):.1f}%" if of_seeds[0].achieved else ""

@@ -224,7 +224,8 @@ def test_debugging_keeps_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["bench", "--frames", "1"])
 
 
-def test_ctrl_c_stops_with_130(tiny_world_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_stop_with_130(sent: signal.Signals, tiny_world_dir: Path, tmp_path: Path) -> None:
     # In a process of its own: an interrupt in the middle of an import would leave half a module behind for other tests.
     out = tmp_path / "clip.mp4"
     command = [sys.executable, "-m", "worldsim.cli", "play", str(tiny_world_dir), "--headless", "--frames", "100000"]
@@ -232,7 +233,7 @@ def test_ctrl_c_stops_with_130(tiny_world_dir: Path, tmp_path: Path) -> None:
     with subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         while not any(tmp_path.iterdir()) and process.poll() is None:  # until the video has been begun
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         try:
             error = process.communicate(timeout=60)[1]
         finally:

@@ -8,8 +8,11 @@ from __future__ import annotations
 import errno
 import math
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tyro.conf import FlagCreatePairsOff
@@ -273,11 +276,25 @@ def _sentence(error: Exception) -> str:
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Meanwhile SIGTERM does what Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status.
 
-    0 done, 2 an error that the user can mend (one sentence on stderr), 130 stopped by Ctrl-C. With WORLDSIM_DEBUG=1 in
-    the environment, errors keep their traceback.
+    0 done, 2 an error that the user can mend (one sentence on stderr), 130 stopped by Ctrl-C or SIGTERM, as by a queue
+    of jobs: either way, what is saved at a stop is saved. With WORLDSIM_DEBUG=1 in the environment, errors keep their
+    traceback.
     """
     from gymnasium.error import Error as GymnasiumError
     from safetensors import SafetensorError
@@ -286,7 +303,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     description = "A learned world that you can gym.make."
     try:
-        return app.cli(prog="worldsim", args=arguments, description=description, config=(FlagCreatePairsOff,)) or 0
+        with _stopped_by_sigterm():
+            return app.cli(prog="worldsim", args=arguments, description=description, config=(FlagCreatePairsOff,)) or 0
     except KeyboardInterrupt:
         print("worldsim: stopped", file=sys.stderr)
         return 130

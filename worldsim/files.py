@@ -11,6 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # Windows has other locks
+    fcntl = None  # type: ignore[assignment]
+
 TEMPORARY = ".tmp"  # how the names of files end that are being written; those left behind by a kill mean nothing
 _RESERVE = 64 << 20  # bytes left free for everything else on the disk
 
@@ -30,6 +35,32 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Keep a directory, which is made if need be, to this call: two trainings that write one checkpoint spoil both.
+
+    ValueError if another process, or another call, is at work in it. The lock ends with the process, however it ends.
+    Where there are none (Windows, some disks of networks) nobody is kept out.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process is at work in {directory}: stop it, wait until it ends, or use another --out"
+            ) from None
+        except OSError:
+            pass  # a disk without locks
+        yield
+    finally:
+        os.close(handle)
 
 
 def clear_leftovers(path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_world_from_nothing_beats_its_baselines(quick: Recipe, tmp_path: Path)
 
 
 def test_a_killed_training_goes_on(tmp_path: Path) -> None:
-    """kill -9 in the middle of the dynamics; the same command finishes with what was there."""
+    """kill -9 in the middle of the dynamics; until then nobody else trains there; the same command then finishes it."""
     out = tmp_path / "run"
     script = (
         "from pathlib import Path\n"
@@ -107,6 +107,8 @@ def test_a_killed_training_goes_on(tmp_path: Path) -> None:
             time.sleep(0.2)
         time.sleep(2)
         assert first.poll() is None, "it was still training"
+        with pytest.raises(ValueError, match="another process is at work in"):
+            train(load_recipe("balls_quick"), out, show=False)
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()

@@ -22,6 +22,7 @@ from worldsim.data import manifest
 from worldsim.data.episodes import Episode, Recorder, RecordSettings, env_facts
 from worldsim.data.store import KIND, NAME, FrameStore, StoreWriter
 from worldsim.data.workers import Work, default_workers, run_units
+from worldsim.files import alone
 from worldsim.model import PATCH
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def record(
     goes on where it was, and mends files that are missing or cut off; a larger `frames` extends a finished recording.
 
     ValueError: unknown environment or policy, no image observations, or `out` holds something else or a recording
-    with other settings. OSError: the disk is too small. SystemExit(130): Ctrl-C, with all finished files kept.
+    with other settings, or another process is recording there. OSError: the disk is too small. SystemExit(130):
+    Ctrl-C, with all finished files kept.
     """
     from worldsim.data.lerobot_writer import DatasetWriter
 
@@ -63,20 +65,21 @@ def record(
             file=sys.stderr,
         )
     writer = DatasetWriter(Path(out), settings, facts)
-    todo = writer.prepare(slots)
-    missing = sum(len(writer.slots(number, slots)) for number in todo)
-    work = partial(_dataset_work, writer, slots)
-    with _Progress(out, slots * episode_frames, (slots - missing) * episode_frames, progress) as bar:
-        try:
-            written = time.monotonic()
-            with closing(run_units(work, todo, _workers(workers))) as results:
-                for number, _ in results:
-                    bar.advance(len(writer.slots(number, slots)) * episode_frames)
-                    if time.monotonic() - written > _SUMMARY_SECONDS:
-                        writer.finish()
-                        written = time.monotonic()
-        finally:
-            writer.finish()
+    with alone(Path(out)):
+        todo = writer.prepare(slots)
+        missing = sum(len(writer.slots(number, slots)) for number in todo)
+        work = partial(_dataset_work, writer, slots)
+        with _Progress(out, slots * episode_frames, (slots - missing) * episode_frames, progress) as bar:
+            try:
+                written = time.monotonic()
+                with closing(run_units(work, todo, _workers(workers))) as results:
+                    for number, _ in results:
+                        bar.advance(len(writer.slots(number, slots)) * episode_frames)
+                        if time.monotonic() - written > _SUMMARY_SECONDS:
+                            writer.finish()
+                            written = time.monotonic()
+            finally:
+                writer.finish()
 
 
 def record_store(
@@ -97,21 +100,23 @@ def record_store(
     goes on where it was; a larger `frames` extends a finished recording.
 
     ValueError: unknown environment or policy, no image observations, or `out` holds something else or a recording
-    with other settings. OSError: the disk is too small. SystemExit(130): Ctrl-C, with all finished episodes kept.
+    with other settings, or another process is recording there. OSError: the disk is too small. SystemExit(130):
+    Ctrl-C, with all finished episodes kept.
     """
     settings = RecordSettings(env_id, env_kwargs or {}, policy, seed, episode_frames)
     slots = settings.slots(frames)
     writer = StoreWriter(Path(out), settings, env_facts(env_id, settings.env_kwargs))
-    finished = writer.prepare(slots)
-    todo = [slot for slot in range(slots) if slot not in finished]
-    work = partial(_store_work, writer)
-    with (
-        _Progress(out, slots * episode_frames, (slots - len(todo)) * episode_frames, progress) as bar,
-        closing(run_units(work, todo, _workers(workers))) as results,
-    ):
-        for slot, lines in results:
-            writer.commit(slot, lines)
-            bar.advance(episode_frames)
+    with alone(Path(out)):
+        finished = writer.prepare(slots)
+        todo = [slot for slot in range(slots) if slot not in finished]
+        work = partial(_store_work, writer)
+        with (
+            _Progress(out, slots * episode_frames, (slots - len(todo)) * episode_frames, progress) as bar,
+            closing(run_units(work, todo, _workers(workers))) as results,
+        ):
+            for slot, lines in results:
+                writer.commit(slot, lines)
+                bar.advance(episode_frames)
 
 
 def store_from_dataset(dataset: str | Path, out: str | Path, *, progress: bool = True) -> None:

@@ -32,7 +32,7 @@ from worldsim.data.episodes import env_facts
 from worldsim.data.overlay import overlay_of
 from worldsim.data.record import record_store, store_from_dataset
 from worldsim.data.store import FrameStore
-from worldsim.files import clear_leftovers, free_space_or_error, replacing, write_atomically
+from worldsim.files import alone, clear_leftovers, free_space_or_error, replacing, write_atomically
 from worldsim.machine import compiler_lacks, pick_device
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, dynamics_loss
@@ -67,8 +67,8 @@ def train(
     minutes: scales all training budgets so that they add up to this; data: a recording (LeRobotDataset or frame store)
     to train on instead of recording anew; init: a World (name or path) of the same sizes whose weights to begin with,
     its encoder kept as it is, its decoder until `decoder_phases`. Can be killed at any time and started again.
-    ValueError for an unknown recipe, an unfit checkpoint or recording, and without the compiler that a recipe needs;
-    OSError when the disk is too small.
+    ValueError for an unknown recipe, an unfit checkpoint or recording, without the compiler that a recipe needs, and
+    while another process trains in `out`; OSError when the disk is too small.
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
     if init is not None:  # its encoder is kept: nothing of the tokenizer is trained, or counts in `minutes`
@@ -89,9 +89,7 @@ def train(
             film_mix(recipe.film, phase)
     if recipe.tokenizer.carries and any(phase.batch < 2 for phase in recipe.tokenizer_phases):
         raise ValueError("a tokenizer that carries learns from frames with and without one before: batch at least 2")
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    target = pick_device(device)
+    out, target = Path(out), pick_device(device)
     train_part = partial(
         Training, directory=out, device=target, average=recipe.average, compiled=recipe.compiled,
         tensorboard=tensorboard,
@@ -99,6 +97,17 @@ def train(
     )  # fmt: skip
 
     base = None if init is None else load(init, device="cpu", dtype="float32")
+    with alone(out):
+        world = _make(recipe, out, data, base, target, train_part, show)
+    print(f"The World is in {world}", file=sys.stderr)
+    return world
+
+
+def _make(
+    recipe: Recipe, out: Path, data: Path | None, base: World | None, device: torch.device, train_part: TrainPart,
+    show: bool,
+) -> Path:  # fmt: skip
+    """All stages, one after the other; the World's path."""
     if base is not None:  # its decoder is kept, and so how it draws
         carries = {"carries": base.tokenizer.config.carries}
         recipe = recipe.model_copy(update={"tokenizer": recipe.tokenizer.model_copy(update=carries)})
@@ -110,24 +119,23 @@ def train(
     _check_recording(recipe, store)
     held = store if recipe.film is not None else _held_out(recipe, store, out)
     _keep_to(store, out)
-    tokenizer = _train_tokenizer(recipe, store, out, target, train_part, base)
-    latents = _encode(tokenizer, store, out, target, show)
+    tokenizer = _train_tokenizer(recipe, store, out, device, train_part, base)
+    latents = _encode(tokenizer, store, out, device, show)
     if recipe.film is not None:
         begin = partial(_take_over, theirs=base.dynamics) if base is not None else lambda dynamics: None
         world, step = train_film_dynamics(
-            recipe, recipe.film, store, latents, tokenizer, out, target, train_part, begin
+            recipe, recipe.film, store, latents, tokenizer, out, device, train_part, begin
         )
     else:
-        starts = _starts(recipe, held, tokenizer, target)
+        starts = _starts(recipe, held, tokenizer, device)
         overlay = _overlay(recipe, store, out, base)
-        world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, overlay, out, target, train_part, base)
+        world, step = _train_dynamics(recipe, store, latents, tokenizer, starts, overlay, out, device, train_part, base)
         if recipe.painter is not None:
             paintings = _painter_recording(recipe, recipe.painter, store, out, show)
             # Their sum names what the decoder learns from: either, trained on, makes other frames.
-            step += train_painter(recipe, recipe.painter, paintings, world, target, train_part, base)
+            step += train_painter(recipe, recipe.painter, paintings, world, device, train_part, base)
     if recipe.decoder_phases:
-        train_decoder(recipe, store, world, step, out, target, train_part, show)
-    print(f"The World is in {world}", file=sys.stderr)
+        train_decoder(recipe, store, world, step, out, device, train_part, show)
     return world
 
 
