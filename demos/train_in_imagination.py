@@ -10,8 +10,9 @@ same in Crafter.
 """
 
 import json
+from dataclasses import fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tyro
@@ -55,11 +56,11 @@ def main(
         if more:
             policies[f"{more} N real steps"] = real(here / "more", plan.env_id, config, more * n)
         for name, policy in (policies | {"random": "random"}).items():
-            result = evaluate(str(policy), plan.env_id, out=here / "eval" / name.replace(" ", "-"))
-            results.setdefault(name, []).append(result)
+            gained = played(policy, plan.env_id, here / "eval" / name.replace(" ", "-"))
+            results.setdefault(name, []).append(gained)
         there = {"world": str(run / "world"), "max_episode_steps": INSIDE}
-        inside = evaluate(str(imagined), "worldsim/World-v0", env_kwargs=there, out=here / "eval" / "inside")
-        results.setdefault("the first, in that World", []).append(inside)
+        gained = played(imagined, "worldsim/World-v0", here / "eval" / "inside", there)
+        results.setdefault("the first, in that World", []).append(gained)
         scores = {name: [vars(result) for result in of_seeds] for name, of_seeds in results.items()}
         write_atomically(out / "scores.json", json.dumps({"N": n, "seeds": scores}, indent=1))
 
@@ -73,6 +74,15 @@ def main(
 def real(out: Path, env_id: str, config: PPOConfig, steps: int) -> Path:
     """An agent that learned from so many steps of the environment itself."""
     return train_agent(out, env_id=env_id, lanes=16, config=config.model_copy(update={"steps": steps}))
+
+
+def played(policy: str | Path, env_id: str, out: Path, env_kwargs: dict[str, Any] | None = None) -> Returns:
+    """What a policy gains in 100 episodes; read from `out` if they were played before."""
+    kept = out / "returns.json"
+    if not kept.exists():
+        return evaluate(str(policy), env_id, env_kwargs=env_kwargs, out=out)
+    told = json.loads(kept.read_text())
+    return Returns(**{field.name: told[field.name] for field in fields(Returns)})
 
 
 if __name__ == "__main__":  # recording starts processes, which import this file
