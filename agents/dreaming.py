@@ -28,7 +28,7 @@ def dream(
     rounds: int = 3,
     minutes: float | None = None,
     horizon: int = 32,
-    lanes: int = 32,
+    lanes: int = 16,
     device: str = "auto",
     config: PPOConfig | None = None,
     tensorboard: bool = False,

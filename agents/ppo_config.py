@@ -12,7 +12,8 @@ class PPOConfig(BaseModel):
 
     steps: int = Field(default=200_000, gt=0, description="Steps to learn from, of all lanes together")
     rollout: int = Field(default=16, gt=1, description="Steps of each lane between two updates")
-    epochs: int = Field(default=4, gt=0, description="How often an update goes through them")
+    # Frames, of Worlds above all, cost more than looking at them again (worldsim/recipes/NOTES.md).
+    epochs: int = Field(default=8, gt=0, description="How often an update goes through them")
     minibatches: int = Field(default=4, gt=0, description="Into how many parts it takes them each time")
     learning_rate: float = Field(default=5e-4, gt=0, description="Of Adam; falls to 0 in a line")
     discount: float = Field(default=0.97, gt=0, le=1, description="What a reward a step later is worth")

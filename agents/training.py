@@ -44,7 +44,7 @@ def train_agent(
     world: str | None = None,
     recording: Path | None = None,
     horizon: int = 32,
-    lanes: int = 32,
+    lanes: int = 16,
     env_kwargs: dict[str, Any] | None = None,
     device: str = "auto",
     config: PPOConfig | None = None,

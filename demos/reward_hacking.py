@@ -26,7 +26,7 @@ from worldsim.probes.ranking import correlation, rank_violation, returns_inside,
 from worldsim.probes.twin import Start
 
 HORIZONS, STARTS, FIRST_SEED = (16, 60), 100, 9_500_000
-AGENT = PPOConfig(channels=16, hidden=128, epochs=3, steps=120_000, keep=12)
+AGENT = PPOConfig(channels=16, hidden=128, epochs=8, steps=120_000, keep=12)
 
 
 class Playing:

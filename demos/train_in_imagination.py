@@ -27,10 +27,12 @@ from worldsim.recipes import load_recipe
 from worldsim.training.run import train
 
 AGENTS = {
-    "balls_goal": PPOConfig(channels=16, hidden=128, epochs=3, steps=120_000),
-    "crafter": PPOConfig(channels=16, hidden=128, epochs=3, steps=100_000),
+    "balls_goal": PPOConfig(channels=16, hidden=128, epochs=8, steps=100_000),
+    "crafter": PPOConfig(channels=16, hidden=128, epochs=8, steps=100_000),
 }
-INSIDE = 60  # steps at most of an episode in a World
+LANES = 16  # of a World and of the real thing: with more, an agent learns less often
+HORIZON = 32  # imagined steps
+INSIDE = 60  # steps at most of an episode that is played in a World
 
 
 def main(
@@ -51,7 +53,10 @@ def main(
             train(plan.model_copy(update={"seed": 1_000_000 * seed}), run)
         n = sum(int(FrameStore.open(run / part).lengths.sum()) for part in ("frames", "starts"))
         config = agent.model_copy(update={"seed": seed})
-        imagined = train_agent(here / "imagined", world=str(run / "world"), recording=run / "frames", config=config)
+        imagined = train_agent(
+            here / "imagined", world=str(run / "world"), recording=run / "frames", horizon=HORIZON, lanes=LANES,
+            config=config,
+        )  # fmt: skip
         policies = {"in the World of N steps": imagined, "N real steps": real(here / "real", plan.env_id, config, n)}
         if more:
             policies[f"{more} N real steps"] = real(here / "more", plan.env_id, config, more * n)
@@ -73,7 +78,7 @@ def main(
 
 def real(out: Path, env_id: str, config: PPOConfig, steps: int) -> Path:
     """An agent that learned from so many steps of the environment itself."""
-    return train_agent(out, env_id=env_id, lanes=16, config=config.model_copy(update={"steps": steps}))
+    return train_agent(out, env_id=env_id, lanes=LANES, config=config.model_copy(update={"steps": steps}))
 
 
 def played(policy: str | Path, env_id: str, out: Path, env_kwargs: dict[str, Any] | None = None) -> Returns:

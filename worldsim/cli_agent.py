@@ -26,7 +26,7 @@ def agent_train(
     rounds: int | None = None,
     minutes: float | None = None,
     horizon: int | None = None,
-    lanes: int = 32,
+    lanes: int = 16,
     env_kwargs: str | None = None,
     device: Device = "auto",
     tensorboard: bool = False,
@@ -47,7 +47,7 @@ def agent_train(
         rounds: How many such turns; 3 unless given.
         minutes: How long to train Worlds in all turns together; the recipe's own length unless given.
         horizon: Steps after which an episode in the World is cut off; 32 unless given.
-        lanes: How many are stepped side by side.
+        lanes: How many are stepped side by side; with more it learns faster by the clock, and less from each step.
         env_kwargs: Arguments of the environment as a JSON object.
         device: "auto" takes a CUDA device if there is one.
         tensorboard: Write curves for TensorBoard too (needs the extra worldsim[tensorboard]).
