@@ -16,40 +16,25 @@ RECIPE = Recipe(
         latent_channels=64, channels=128, layers=1, fine_channels=64, fine_layers=1, head_dim=32, carries=True
     ),
     dynamics=DynamicsSizes(
-        channels=128,
-        heads=4,
-        layers=4,
-        time_every=2,
-        sees_motion=True,
-        shares_motion=True,
-        condition_channels=128,
-        text_channels=64,
+        channels=128, heads=4, layers=4, time_every=2, sees_motion=True, condition_channels=128, text_channels=64
     ),
-    # Frames from noise alone, as they are when stepped, and without a draw: what happens here is certain. And true
-    # pixels: balls tear where no loss sees their edges (NOTES.md).
+    # Frames from noise alone, as they are when stepped, and without a draw: what happens here is certain.
     forcing=ForcingConfig(
-        pure_noise=0.95,
-        remembered=0.1,
-        context=0.05,
-        weight_floor=1.0,
-        motion_weight=0.3,
-        pixel_weight=10.0,
-        head_weight=0.3,
+        pure_noise=0.95, remembered=0.1, context=0.05, weight_floor=1.0, motion_weight=0.1, head_weight=0.3
     ),
     temperature=0.0,
     tokenizer_phases=[Phase(minutes=5, batch=32, rate=2e-3, rate_end=1e-4)],
     dynamics_phases=[
-        # A part of the clips shows an arrival: who pushes at random gets to the mark in one of 150 frames, and from
-        # clips drawn evenly that was not learned (NOTES.md).
-        Phase(minutes=24, batch=8, time=12, rate=1.5e-3, rate_end=5e-4, settings={"rare": 0.25}),
-        # Then against drift, from clips that go on, and more of the others with an arrival.
+        Phase(minutes=20, batch=8, time=12, rate=1.5e-3, rate_end=1e-5),
+        # Then against drift, from clips that go on; and of the others every second one shows an arrival: who pushes at
+        # random gets to the mark in one of 150 frames, and from clips drawn evenly that was not learned (NOTES.md).
         Phase(
-            minutes=36,
+            minutes=14,
             batch=8,
             time=12,
             rate=8e-4,
             rate_end=1e-5,
-            settings={"own": 0.25, "own_depth": 8, "own_fade": 0.5, "rare": 0.5},
+            settings={"own": 0.5, "own_depth": 8, "own_fade": 0.5, "rare": 0.5},
         ),
     ],
     average=0.995,
