@@ -113,7 +113,7 @@ class ActorCritic(nn.Module):
 class FrameStack:
     """The last frames of each lane, uint8 (lanes, H, W, stack, 3); an episode begins with those of its context.
 
-    A pixel's colours of all frames lie side by side, as the network takes them: putting them so costs more each time.
+    A pixel's colours of all frames lie side by side, as the network takes them: that spares it a copy in each pass.
     """
 
     def __init__(self, lanes: int, stack: int, size: tuple[int, int], device: torch.device | str = "cpu") -> None:

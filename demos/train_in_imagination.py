@@ -2,11 +2,11 @@
 
 For each of some seeds: N steps of the recipe's environment are recorded, a World learns from them, an agent learns in
 the World; another learns from N steps of the real thing, a third from `--more` times N (0: leave it out); the fourth
-acts at random. All of them then play the same 100 unseen episodes of the real environment, and the first 100 in its
-World too. A World takes an hour and more: with `--shared`, the directory of an earlier `worldsim train`, all seeds
-share that World and its recording of N steps, and the intervals tell nothing of how Worlds differ. Raw returns are kept
-in OUT/scores.json, the table is printed. Started again, it goes on where it was stopped. `--recipe crafter` does the
-same in Crafter.
+acts at random. All of them then play the same 100 unseen episodes of the real environment; the first also plays 100 in
+its World. A World takes some 45 minutes, of Crafter 90: with `--shared`, the directory of an earlier `worldsim train`,
+all seeds share that World and its recording of N steps, and the intervals tell nothing of how Worlds differ. Raw
+returns are kept in OUT/scores.json, the table is printed. Started again, it goes on where it was stopped. `--recipe
+crafter` does the same in Crafter.
 """
 
 import json
