@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from worldsim.checkpoint import load_tensors, save_tensors
 from worldsim.spec import action_layout, space_from_json, space_to_json, unflatten_action
 
 MIN_SIDE = 36  # pixels: what the three convolutions leave something of
+_LARGE = 96  # pixels: of frames whose sides are all longer, convolving would be most of the work
 
 
 class ActorCriticConfig(BaseModel):
@@ -53,10 +55,18 @@ class ActorCriticConfig(BaseModel):
             raise ValueError(f"the agent cannot act here: {error}") from None
 
 
+def halved(pictures: Tensor) -> Tensor:
+    """Pictures (n, C, H, W), halved by means over 2x2 pixels until a side has no more than 96."""
+    while min(pictures.shape[2:]) > _LARGE:
+        pictures = F.avg_pool2d(pictures, 2)
+    return pictures
+
+
 class ActorCritic(nn.Module):
     """The convolutions of DQN's Nature paper with orthogonal weights, as in CleanRL's PPO; two linear heads.
 
-    `dtype` is what it multiplies in; weights, and what it returns, are float32.
+    Large frames are made smaller first, see `halved`. `dtype` is what it multiplies in; weights, and what it returns,
+    are float32.
     """
 
     dtype = torch.float32
@@ -73,7 +83,7 @@ class ActorCritic(nn.Module):
             nn.Flatten(),
         )  # fmt: skip
         with torch.no_grad():
-            seen = self.see(torch.zeros(1, 3 * config.stack, *config.size)).shape[1]
+            seen = self.see(halved(torch.zeros(1, 3 * config.stack, *config.size))).shape[1]
         self.think = nn.Sequential(nn.Linear(seen, config.hidden), nn.ReLU())
         self.act = nn.Linear(config.hidden, self.layout.logits)
         self.judge = nn.Linear(config.hidden, 1)
@@ -90,7 +100,7 @@ class ActorCritic(nn.Module):
         # Channels last in memory too: a CPU convolves that a quarter faster.
         pictures = stacked.flatten(3).float().div_(255).sub_(0.5)
         with torch.autocast(stacked.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            known = self.think(self.see(pictures.permute(0, 3, 1, 2)))
+            known = self.think(self.see(halved(pictures.permute(0, 3, 1, 2))))
             logits, values = self.act(known), self.judge(known)[:, 0]
         return logits.float(), values.float()
 

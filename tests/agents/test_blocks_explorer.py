@@ -95,6 +95,27 @@ def test_resting_is_exploring_with_stretches_of_nothing():
     assert 0.03 < rested / (12 * TICKS) < 0.25
 
 
+def test_building_changes_blocks_several_times_as_often():
+    env = gym.make("worldsim/BlocksSim-v0", size=(16, 16), disable_env_checker=True)
+
+    def changed(name: str) -> float:
+        """The share of ticks after which another block lies somewhere."""
+        changes = 0
+        for seed in range(12):
+            policy = make_policy(name, env, np.random.default_rng([seed, 1]))
+            frame, info = env.reset(seed=seed)
+            policy.reset(frame, info)
+            before = env.unwrapped.snapshot().voxels
+            for _ in range(TICKS):
+                frame, _, _, _, info = env.step(policy.act(frame, info))
+                voxels = env.unwrapped.snapshot().voxels
+                changes += not np.array_equal(before, voxels)
+                before = voxels
+        return changes / (12 * TICKS)
+
+    assert changed("building") > 2 * changed("resting") > 0.01
+
+
 def test_walking_forward_moves(walk):
     """Grinding at walls teaches that the key does nothing."""
     forward = walk["keys"][:, KEYS.index("forward")] & ~walk["keys"][:, KEYS.index("back")]

@@ -75,11 +75,13 @@ def test_the_environment_keeps_its_own_random_actions():
 
 def test_unknown_and_unsuitable_policies_are_errors():
     env = Anywhere(spaces.Discrete(2))
-    known = "auto, blocks, crafter, filming, own, pauses, random, resting, scripted; "
+    known = "auto, blocks, building, crafter, filming, own, pauses, random, resting, scripted; "
     with pytest.raises(ValueError, match="unknown policy 'genius'; there are " + known):
         make_policy("genius", env, np.random.default_rng(0))
-    for name in ("blocks", "resting", "filming"):
-        with pytest.raises(ValueError, match="blocks, resting and filming are for worldsim/BlocksSim-v0, not for"):
+    for name in ("blocks", "resting", "building", "filming"):
+        with pytest.raises(
+            ValueError, match="blocks, resting, building and filming are for worldsim/BlocksSim-v0, not for"
+        ):
             make_policy(name, env, np.random.default_rng(0))
 
 

@@ -288,3 +288,14 @@ def test_an_agent_of_an_unbounded_box_comes_back_from_its_file(tmp_path: Path) -
     agent = ActorCritic(ActorCriticConfig(size=(48, 48), action=space, **SMALL))
     agent.save(tmp_path / "agent.safetensors")
     assert ActorCritic.load(tmp_path / "agent.safetensors").config == agent.config
+
+
+def test_large_frames_are_seen_at_half_their_size() -> None:
+    action = space_to_json(spaces.Discrete(3))
+    agent = ActorCritic(ActorCriticConfig(size=(144, 144), action=action, **SMALL))
+    small = ActorCritic(ActorCriticConfig(size=(72, 72), action=action, **SMALL))
+    small.load_state_dict(agent.state_dict())
+    frames = torch.randint(0, 256, (2, 72, 72, 3, 3), dtype=torch.uint8)
+    enlarged = frames.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    for seen_large, seen_small in zip(agent(enlarged), small(frames), strict=True):
+        torch.testing.assert_close(seen_large, seen_small)

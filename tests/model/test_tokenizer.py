@@ -308,3 +308,9 @@ def test_with_a_stride_frames_that_follow_each_other_are_one_latent() -> None:
 def test_a_stride_and_carrying_do_not_go_together() -> None:
     with pytest.raises(ValueError, match="stride 2 does not go with it"):
         TokenizerConfig(stride=2, carries=True)
+
+
+@pytest.mark.parametrize("sizes", [{"fine_channels": 48}, {"channels": 80}, {"head_dim": 2}])
+def test_widths_are_whole_numbers_of_heads(sizes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="multiples of head_dim"):
+        TokenizerConfig(**{"channels": 96, "fine_channels": 64, "head_dim": 32} | sizes)

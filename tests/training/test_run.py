@@ -325,6 +325,8 @@ def test_a_recipe_from_a_file(tmp_path: Path, quick: Recipe) -> None:
 def test_sizes_that_cannot_work_are_told_at_once(quick: Recipe) -> None:
     with pytest.raises(ValueError, match="no block would attend through time"):
         Recipe.model_validate(quick.model_dump() | {"dynamics": {"layers": 2, "time_every": 3}})
+    with pytest.raises(ValueError, match="a multiple of 4 times the heads"):
+        Recipe.model_validate(quick.model_dump() | {"dynamics": {"channels": 100, "heads": 4}})
 
 
 def test_training_needs_no_video_library_and_no_window() -> None:

@@ -70,6 +70,8 @@ class DynamicsConfig(BaseModel):
             raise ValueError("an open network sees no frame before, and so no motion: leave out sees_motion")
         if self.sees_known and self.causal:
             raise ValueError("a causal network sees the frame before, and not known pixels: leave out sees_known")
+        if self.channels % (4 * self.heads):  # rotary positions turn pairs by the row and by the column
+            raise ValueError(f"channels ({self.channels}) must be a multiple of 4 times the heads ({self.heads})")
         if self.layers < self.time_every:
             raise ValueError(
                 f"no block would attend through time: {self.layers} layers, and time_every is {self.time_every}"

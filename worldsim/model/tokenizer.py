@@ -52,6 +52,15 @@ class TokenizerConfig(BaseModel):
     carries: bool = Field(default=False, description="draws a frame also from the one before, once that has been moved")
 
     @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.head_dim % 4 or self.channels % self.head_dim or self.fine_channels % self.head_dim:
+            raise ValueError(
+                f"channels ({self.channels}) and fine_channels ({self.fine_channels}) must be multiples of head_dim "
+                f"({self.head_dim}), and that of 4"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _carries_single_frames(self) -> Self:
         if self.carries and self.stride > 1:
             raise ValueError(f"a tokenizer that carries goes frame by frame: stride {self.stride} does not go with it")
