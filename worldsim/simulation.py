@@ -33,15 +33,15 @@ class StepResult:
     """What a step gave: frames uint8 (lanes, H, W, 3), rewards float32 (lanes,), ends bool (lanes,).
 
     latents (lanes, h, w, C): what the frames were drawn from; places (lanes, H, W, 2): where in the frames before each
-    pixel was looked up; moved (lanes, H, W, 4): what was found there, see `worldsim.model.shown`, or painted; None if
-    the tokenizer does not carry.
+    pixel was looked up, None if the dynamics moves nothing; moved (lanes, H, W, 4): what was found there, see
+    `worldsim.model.shown`, or painted, None if the tokenizer does not carry.
     """
 
     frames: Tensor
     rewards: Tensor
     ends: Tensor
     latents: Tensor
-    places: Tensor
+    places: Tensor | None
     moved: Tensor | None
 
 
@@ -296,7 +296,7 @@ class Simulation:
             self.world.dynamics, memory, scaled, noises, motion, steps=self.steps, shortcut=self.world.spec.shortcut
         )
         latents, tokenizer = memory.latents, self.world.tokenizer
-        moved = None if self._shown is None else self._shown.carried(places)
+        moved = None if self._shown is None or places is None else self._shown.carried(places)
         if self._painting and self._shown and moved is not None:
             moved = paint_ahead(self.world, self._shown, self._painting, moved, self._noise)
         self._before, self.frames = self.frames, tokenizer.decode_uint8(latents, moved)

@@ -174,14 +174,15 @@ class World:
         if spec.film:
             torch.random.set_rng_state(state)
             return cls(spec, tokens, dynamics, Starts.none(spec, channels))
-        motion = dynamics.motion
-        motion.start_from(tokens)
-        led = (motion.embed_seen,) if dynamics.config.sees_motion else ()
         if tokens.config.carries:
             nn.init.normal_(tokens.from_moved.weight, std=0.02)
             nn.init.normal_(tokens.to_fit.weight)
-        for layer in (motion.whole, motion.parts, motion.follow, *led):
-            nn.init.normal_(layer.weight, std=0.02)  # some pixels; more would make chaos of what is noise already
+        if dynamics.config.moves:
+            motion = dynamics.motion
+            motion.start_from(tokens)
+            led = (motion.embed_seen,) if dynamics.config.sees_motion else ()
+            for layer in (motion.whole, motion.parts, motion.follow, *led):
+                nn.init.normal_(layer.weight, std=0.02)  # some pixels; more would make chaos of what is noise already
         time = min(spec.context_length, 8)
         shape = (starts, time, spec.size[0] // PATCH, spec.size[1] // PATCH, channels)
         actions = torch.zeros(starts, time - 1, spec.action_dim)

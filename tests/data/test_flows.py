@@ -6,7 +6,6 @@ import torch
 
 import worldsim.data.flows
 from worldsim.data.flows import Flows
-from worldsim.model.jumps import jump_flow
 from worldsim.model.optical_flow import optical_flow
 
 
@@ -33,16 +32,6 @@ def test_a_row_that_comes_again_has_not_moved(frames: np.ndarray) -> None:
     found = Flows(frames).of(np.array([[4, 5, 5, 5]]))
     assert found[0, 1].any()
     assert not found[0, 2:].any()
-
-
-def test_of_pictures_that_jump_it_is_the_jump() -> None:
-    rng = np.random.default_rng(0)
-    wide = rng.integers(0, 256, (32, 80, 3)).astype(np.uint8)
-    frames = np.stack([wide[:, left : left + 48] for left in (0, 8, 16, 16)])
-    found = Flows(frames, jumps=True).of(np.array([[0, 1, 2, 3]]))
-    np.testing.assert_array_equal(found.numpy()[0, 1], jump_flow(frames)[0])
-    assert ((found[0, 1:3, :, :9] == torch.tensor([8.0, 0.0])).float().mean((1, 2, 3)) > 0.9).all()
-    assert not found[0, 3].any()
 
 
 def test_rows_with_gaps_are_refused(frames: np.ndarray) -> None:

@@ -196,6 +196,14 @@ def test_noise_levels_follow_the_mix() -> None:
     assert (level < 0.15).float().mean() > 0.25
 
 
+def test_a_network_that_moves_nothing_begins_by_showing_the_frame_before() -> None:
+    still = Dynamics(CONFIG.model_copy(update={"moves": False, "sees_motion": False})).requires_grad_(False)
+    clip = Clip(frames=3)
+    shown = clip.predict(still)
+    torch.testing.assert_close(shown, torch.sigmoid(torch.tensor(2.0)) * clip.previous)
+    assert not any("motion" in name for name, _ in still.named_parameters())
+
+
 def test_text_is_cut_at_a_whole_character() -> None:
     data = encode_bytes(["雪" * 100, None])
     assert data.shape == (2, TEXT_LENGTH)

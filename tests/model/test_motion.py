@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from worldsim.model.layers import place_features
-from worldsim.model.motion import POINTS, Motion, carried, places_before
+from worldsim.model.motion import POINTS, Motion, carried, looked_up, places_before
 from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 
 GRID = (3, 4)
@@ -164,3 +164,17 @@ def test_places_count_from_the_middle_in_heights() -> None:
     small = place_features(2, 4, torch.device("cpu")).view(2, 4, -1)
     large = place_features(6, 12, torch.device("cpu")).view(6, 12, -1)
     torch.testing.assert_close(small, large[1::3, 1::3])
+
+
+@pytest.mark.parametrize("between", ["bilinear", "bicubic"])
+def test_looking_up_is_the_same_in_a_compiled_step(between: str) -> None:
+    torch.manual_seed(0)
+    places = (2.2 * torch.rand(2, 48, 64, 2) - 1.1).requires_grad_()
+    shown = (pictures(2) / 255).requires_grad_()
+    compiled = torch.compile(looked_up, backend="aot_eager")
+    for wanted in ((places,), (shown, places)):
+        ours, theirs = looked_up(shown, places, between), compiled(shown, places, between)
+        assert torch.equal(ours, theirs)
+        slopes = [torch.autograd.grad(found.square().sum(), wanted) for found in (ours, theirs)]
+        for one, other in zip(*slopes, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)

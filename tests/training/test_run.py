@@ -162,25 +162,35 @@ def test_start_contexts_are_of_the_midst_of_episodes(tmp_path: Path) -> None:
     assert np.array_equal(world.starts.frames, np.stack(wanted))
 
 
-def test_pictures_that_jump_are_trained_on_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_world_that_moves_nothing_is_trained_without_optical_flow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(pair: np.ndarray) -> np.ndarray:
-        raise AssertionError("optical flow of pictures that jump")
+        raise AssertionError("optical flow of what is not moved")
 
     monkeypatch.setattr(worldsim.data.flows, "optical_flow", never)
-    brief = Phase(minutes=0.02, batch=2, time=4, settings={"motion_weight": 0.1})
-    recipe = load_recipe("balls_quick")
-    changes = {"frames": 200, "starts": 2, "tokenizer_phases": [Phase(minutes=0.01, batch=2)], "jumps": True}
-    changes |= {"dynamics_phases": [brief], "tokenizer": recipe.tokenizer.model_copy(update={"carries": True})}
-    shares = recipe.dynamics.model_copy(update={"shares_motion": True})
-    recipe = Recipe.model_validate(
-        recipe.model_dump() | recipe.model_copy(update=changes).model_dump(include=set(changes))
-    )
-    world = worldsim.load(train(recipe.model_copy(update={"dynamics": shares}), tmp_path, show=False), device="cpu")
-    assert world.dynamics.motion.shares is not None
-    assert world.start().step(torch.zeros(1, world.spec.action_dim)).frames.shape == (1, *world.size, 3)
-    sees = {"dynamics": recipe.dynamics.model_dump() | {"sees_motion": True}}
-    with pytest.raises(ValidationError, match="leave out sees_motion or jumps"):
-        Recipe.model_validate(recipe.model_dump() | sees)
+    quick = load_recipe("balls_quick")
+    changes = {
+        "frames": 200,
+        "starts": 2,
+        "tokenizer_phases": [Phase(minutes=0.01, batch=2)],
+        "dynamics_phases": [Phase(minutes=0.02, batch=2, time=4)],
+        "dynamics": quick.dynamics.model_copy(update={"moves": False, "sees_motion": False}),
+    }
+    recipe = quick.model_copy(update=changes)
+    world = worldsim.load(train(recipe, tmp_path, show=False), device="cpu")
+    assert not any("motion" in name for name, _ in world.dynamics.named_parameters())
+    result = world.start().step(torch.zeros(1, world.spec.action_dim))
+    assert result.frames.shape == (1, *world.size, 3)
+    assert result.places is None
+    flow = {"dynamics_phases": [Phase(minutes=0.02, batch=2, time=4, settings={"motion_weight": 0.1})]}
+    with pytest.raises(ValueError, match="has no flow to learn"):
+        train(recipe.model_copy(update=flow), tmp_path / "other", show=False)
+    carries = {"tokenizer": quick.tokenizer.model_dump() | {"carries": True}}
+    with pytest.raises(ValidationError, match="leave out carries"):
+        Recipe.model_validate(recipe.model_dump() | carries)
+    with pytest.raises(ValidationError, match="leave out sees_motion and shares_motion"):
+        Recipe.model_validate(recipe.model_dump() | {"dynamics": {"moves": False, "sees_motion": True}})
 
 
 def test_every_phase_of_the_recipes_that_ship_has_settings_that_there_are() -> None:

@@ -7,19 +7,17 @@ import torch
 from torch import Tensor
 
 from worldsim.model import PATCH
-from worldsim.model.jumps import jump_flow
 from worldsim.model.motion import POINTS
 from worldsim.model.optical_flow import optical_flow
 
 
 class Flows:
-    """Of frames uint8 (N, H, W, 3), row by row those of a recording. jumps: see `worldsim.model.jumps`.
+    """Of frames uint8 (N, H, W, 3), row by row those of a recording.
 
     Kept in memory, H * W / 4 bytes for each frame that was asked for: 2.5 KB at 80x128.
     """
 
-    def __init__(self, frames: np.ndarray, jumps: bool = False) -> None:
-        self._flow = jump_flow if jumps else optical_flow
+    def __init__(self, frames: np.ndarray) -> None:
         count, height, width = frames.shape[:3]
         self._frames = frames
         points = (height * POINTS // PATCH, width * POINTS // PATCH)
@@ -39,6 +37,6 @@ class Flows:
         moved = steps == 1
         wanted = np.unique(rows[moved])
         for row in wanted[~self._found[wanted]]:
-            self._flows[row] = self._flow(self._frames[row - 1 : row + 1])[0]
+            self._flows[row] = optical_flow(self._frames[row - 1 : row + 1])[0]
             self._found[row] = True
         return torch.from_numpy(self._flows[rows].astype(np.float32) * moved[..., None, None, None])

@@ -69,7 +69,6 @@ class FrameStore:
     fps: int
     action: dict[str, Any]
     _texts: tuple[tuple[list[str], list[tuple[int, str]]], ...]
-    jumps: bool = False  # by which flow `flows` is found, see `worldsim.model.jumps`
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -124,7 +123,7 @@ class FrameStore:
         """The optical flow of the frames, see `worldsim.data.flows`."""
         from worldsim.data.flows import Flows  # here, because recorders should start fast, and it takes torch
 
-        return Flows(self.frames, self.jumps)
+        return Flows(self.frames)
 
     def captions(self, episode: int) -> list[str]:
         """Descriptions of the episode's start, in several wordings and languages where there are any; may be empty."""

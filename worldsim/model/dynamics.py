@@ -4,8 +4,9 @@ Every frame has its own noise level (diffusion forcing, arXiv 2407.01392), so th
 makes videos and fills gaps. Attention is factorised: inside a frame in every block, through time in every few blocks,
 with a mask that is causal (stepping, with a cache) or open (films: every frame sees every other). In a causal network
 each frame also sees the clean latents of the frame before it: in its input, as further keys of its spatial attention,
-and moved by a flow that the network predicts half way (`worldsim.model.motion`). An open one has none of that: where
-all are made at once, the frame before is not there yet.
+and moved by a flow that the network predicts half way (`worldsim.model.motion`), or as they are, where pictures move by
+whole tokens (`DynamicsConfig.moves`). An open one has none of that: where all are made at once, the frame before is not
+there yet.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class DynamicsConfig(BaseModel):
     layers: int = 6
     time_every: int = Field(default=3, description="every n-th block also attends through time")
     text_every: int = Field(default=3, description="every n-th block also attends to the text")
+    moves: bool = Field(default=True, description="moves the frame before by a flow that it predicts")
     sees_motion: bool = Field(default=False, description="is told how the frame before had moved, by optical flow")
     shares_motion: bool = Field(default=False, description="tokens decide their share of the whole picture's flow")
     registers: int = 2
@@ -68,6 +70,8 @@ class DynamicsConfig(BaseModel):
     def _looks_back(self) -> Self:
         if self.sees_motion and not self.causal:
             raise ValueError("an open network sees no frame before, and so no motion: leave out sees_motion")
+        if not self.moves and (self.sees_motion or self.shares_motion):
+            raise ValueError("a network that moves nothing needs no flow: leave out sees_motion and shares_motion")
         if self.sees_known and self.causal:
             raise ValueError("a causal network sees the frame before, and not known pixels: leave out sees_known")
         if self.channels % (4 * self.heads):  # rotary positions turn pairs by the row and by the column
@@ -87,7 +91,7 @@ class Prediction:
     reward: Tensor  # (batch, time, reward_values), logits
     end: Tensor  # (batch, time), a logit
     policy: Tensor  # (batch, time, policy_logits)
-    flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), before each pixel's own factor; None of an open network
+    flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), before each pixel's own factor; None if nothing is moved
     follows: Tensor | None = None  # (batch, time, 16 h, 16 w, 1): that factor
     places: Tensor | None = None  # (batch, time, 16 h, 16 w, 2): where in the frame before each pixel is looked up
 
@@ -122,7 +126,8 @@ class Dynamics(nn.Module):
             self.embed_before = Linear(9 * latent, channels)
             self.before_mlp = MLP(channels, 2)
             self.no_before = nn.Parameter(torch.zeros(channels))
-            self.motion = Motion(latent, channels, condition, config.sees_motion, config.shares_motion)
+            if config.moves:
+                self.motion = Motion(latent, channels, condition, config.sees_motion, config.shares_motion)
             self.embed_moved = Linear(latent, channels)
             self.embed_noise = Linear(latent, channels, bias=False)
         if config.sees_known:
@@ -311,7 +316,9 @@ class Dynamics(nn.Module):
             x = torch.addcmul(x, block.mlp(modulate(x, scale2, shift2)), 1 + gate2)
             if previous is not None and has_previous is not None and block.time is not None and moved is None:
                 # Once it has looked back: speed shows in the past alone.
-                moved, flow, follows, places = self._move(x[:, :tokens], condition, previous, has_previous, seen)
+                moved = torch.where(there, rearrange(previous, "b t h w c -> (b t) (h w) c"), 0)
+                if self.config.moves:
+                    moved, flow, follows, places = self._move(x[:, :tokens], condition, previous, has_previous, seen)
                 # What cannot be known is made up, from noise, in frames that are made from noise alone; where things
                 # move to does not hear it. All tokens hear the same, the sum: what they make up is to fit together.
                 heard = torch.where(told > 0, 0, flat).sum(1, keepdim=True) * tokens**-0.5

@@ -73,12 +73,6 @@ class ForcingConfig(BaseModel):
     motion_weight: float = Field(
         default=0.0, ge=0, description="loss weight of a pixel between the flow and the optical flow of the recording"
     )
-    motion_squared: float = Field(
-        default=0.0,
-        ge=0,
-        description="how much the square of that distance, in pixels, counts beside it: where a picture jumps more "
-        "seldom than it stays, never to jump is nearest to the flow by distance alone",
-    )
     pixel_weight: float = Field(
         default=0.0,
         ge=0,
@@ -254,8 +248,7 @@ def dynamics_loss(
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
     if made is not None and own:
         made.copy_(torch.cat([going[:, :-1], drawn[:own, -1:].to(going.dtype)], 1).detach())
-        if places is not None:
-            assert prediction.places is not None
+        if places is not None and prediction.places is not None:
             places.copy_(prediction.places[:own, -1].detach())
     starts = (level > 0.99) & (step == 0) & known
     more: dict[str, Tensor] = {}
@@ -275,9 +268,8 @@ def dynamics_loss(
     if config.motion_weight:
         assert motion is not None, "the clips come without their optical flow"
         assert prediction.flow is not None
-        off = prediction.flow.float() - motion
-        cost = off.abs() + config.motion_squared * off.square()
-        moved = _mean(cost.mean((2, 3, 4)), near * (has_before & known))
+        off = (prediction.flow.float() - motion).abs().mean((2, 3, 4))
+        moved = _mean(off, near * (has_before & known))
     loose = torch.zeros((), device=device)
     if config.follow_weight:
         # Where nothing moves every factor is as good, and what then comes of a turn would be in shreds.

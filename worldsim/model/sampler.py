@@ -214,11 +214,12 @@ def sample_first(dynamics: Dynamics, memory: Memory, gaussian: Tensor, *, steps:
 def sample_next(
     dynamics: Dynamics, memory: Memory, actions: Tensor, gaussian: Tensor, motion: Tensor, *, steps: int,
     shortcut: bool = False,
-) -> Tensor:  # fmt: skip
+) -> Tensor | None:  # fmt: skip
     """Add the frame that scaled actions (lanes, A) lead to, in place, made from gaussian (lanes, h, w, C).
 
     motion (lanes, 4 h, 4 w, 2): by which the present frame had come about, see `flow_between`.
-    Returns where in the frame before each of its pixels was looked up, (lanes, 16 h, 16 w, 2), from -1 to 1 across it.
+    Returns where in the frame before each of its pixels was looked up, (lanes, 16 h, 16 w, 2), from -1 to 1 across it;
+    None of a network that moves nothing.
     """
     cap = torch.ones(len(gaussian), 1, device=gaussian.device)
     action, before = actions.to(gaussian.dtype)[:, None], memory.latents[:, None]
@@ -231,7 +232,6 @@ def sample_next(
         )  # fmt: skip
 
     latents, prediction = denoise(predict, gaussian[:, None], cap, steps, shortcut)
-    assert prediction.places is not None, "there is a frame before"
     memory.latents = latents[:, 0]
     memory.set_heads(dynamics, prediction)
-    return prediction.places[:, -1]
+    return None if prediction.places is None else prediction.places[:, -1]

@@ -126,7 +126,8 @@ class Players:
         if self._untrained is None:
             world = self._world
             dynamics = Dynamics(world.dynamics.config)
-            dynamics.motion.start_from(copy.deepcopy(world.tokenizer).to("cpu", torch.float32))
+            if dynamics.config.moves:
+                dynamics.motion.start_from(copy.deepcopy(world.tokenizer).to("cpu", torch.float32))
             # Moved anew, because `to` changes what it is given in place, and the tokenizer is the World's own.
             parts = world.spec, copy.deepcopy(world.tokenizer), dynamics, world.starts, world.overlay
             self._untrained = World(*parts).to(world.device, world.dtype)

@@ -27,6 +27,7 @@ class DynamicsSizes(BaseModel):
     layers: int = 6
     time_every: int = 3
     text_every: int = 3
+    moves: bool = True
     sees_motion: bool = False
     shares_motion: bool = False
     condition_channels: int = 256
@@ -67,7 +68,6 @@ class Recipe(BaseModel):
     policy: str = "auto"
     frames: int = Field(description="frames to record for training")
     episode_frames: int = 256
-    jumps: bool = Field(default=False, description="pictures move by up to 12 pixels at once, see worldsim.model.jumps")
     seed: int = Field(default=0, description="seed of the first recorded episode")
     tokenizer: TokenizerConfig = TokenizerConfig()
     dynamics: DynamicsSizes = DynamicsSizes()
@@ -101,11 +101,10 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"a World that is stepped goes frame by frame: its tokenizer has stride 1, not {self.tokenizer.stride}"
             )
-        moves = self.tokenizer.carries or self.jumps or self.dynamics.sees_motion or self.dynamics.shares_motion
-        if self.film is not None and moves:
+        before = self.tokenizer.carries or self.dynamics.sees_motion or self.dynamics.shares_motion
+        if self.film is not None and before:
             raise ValueError(
-                "films are made all at once: nothing is carried on or seen to move (carries, jumps, sees_motion, "
-                "shares_motion)"
+                "films are made all at once, not from frames before: leave out carries, sees_motion and shares_motion"
             )
         return self
 
@@ -117,11 +116,9 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _what_jumps_is_not_seen_to_move(self) -> Self:
-        if self.jumps and self.dynamics.sees_motion:
-            raise ValueError(
-                "a running World is told optical flow, which jumps have not: leave out sees_motion or jumps"
-            )
+    def _what_is_carried_is_moved(self) -> Self:
+        if self.tokenizer.carries and not self.dynamics.moves:
+            raise ValueError("a tokenizer that carries draws from the frame before once it is moved: leave out carries")
         return self
 
     @model_validator(mode="after")

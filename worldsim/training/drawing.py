@@ -80,7 +80,7 @@ def _go_on(world: World, store: FrameStore, first: np.ndarray, steps: int, seed:
     for taken, before in zip(actions[context - 1 :], after, strict=False):
         result = run.step(taken)
         latents.append(result.latents.half().cpu())
-        if result.moved is not None:
+        if result.moved is not None and result.places is not None:
             moved.append(_in_255ths(result.moved))
             led = true.carried(result.places)
             truth = torch.from_numpy(np.array(store.frames[before + 1])).to(run.device)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -115,7 +114,7 @@ def _make(
         check_painter(recipe, recipe.painter, base)
     if recipe.field_of_view is not None and not recipe.tokenizer.carries:
         raise ValueError("field_of_view is of use only where the tokenizer carries: set its carries, or leave it out")
-    store = replace(_recording(recipe, out, data, show), jumps=recipe.jumps)
+    store = _recording(recipe, out, data, show)
     _check_recording(recipe, store)
     held = store if recipe.film is not None else _held_out(recipe, store, out)
     _keep_to(store, out)
@@ -329,6 +328,10 @@ def _forcing(recipe: Recipe, phase: Phase) -> ForcingConfig:
     mix = ForcingConfig.model_validate(recipe.forcing.model_dump() | phase.settings)
     if phase.batch % mix.copies:
         raise ValueError(f"with energy every clip comes twice, so a batch cannot be of {phase.batch}: make it even")
+    if not recipe.dynamics.moves and (mix.motion_weight or mix.follow_weight or mix.pixel_weight):
+        raise ValueError(
+            "a dynamics that moves nothing has no flow to learn: leave out motion_weight, follow_weight, pixel_weight"
+        )
     if mix.own and phase.time < 2:
         raise ValueError(f"clips that go on need at least 2 frames: raise time ({phase.time}), or leave out own")
     if mix.own and not mix.own_clips(phase.batch):
@@ -355,7 +358,8 @@ def _train_dynamics(
     dynamics = Dynamics(config).to(device)
     if base is not None:
         _take_over(dynamics, base.dynamics.with_rewards(config.reward_values))
-    dynamics.motion.start_from(tokenizer)  # also then: Worlds of before format 4 had trained what must stay an inverse
+    if config.moves:  # also then: Worlds of before format 4 had trained what must stay an inverse
+        dynamics.motion.start_from(tokenizer)
 
     # Of the phase in progress; of the last one when all are finished.
     mix = _forcing(recipe, recipe.dynamics_phases[-1])
