@@ -72,8 +72,10 @@ def test_clips_show_what_rare_keys_do(store: FrameStore, latents: np.ndarray) ->
     pressed.actions[last - 1, 0] = 1  # in the last frame but one: what it does is the last one
     pressed.actions[::2, 1] = 1  # not seldom
     pressed.actions[:, 2] = 0.5  # not a key
-    batch = next(clip_batches(pressed, latents, 60, 4, CPU, seed=0, rare=0.5))
+    batch = next(clip_batches(pressed, latents, 60, 4, CPU, seed=0, rare=0.5, rare_rows=True))
     shown = batch["actions"][:, :, 0] == 1
+    began = torch.from_numpy(np.isin(batch["latents"][..., 0, 0, 0].numpy(), (first + 20, last - 1)))
+    assert torch.equal(batch["rare"], began), "where it is pressed, and not where it is held"
     assert (shown[30:, :-1]).any(1).all(), "pressed, and a frame that comes of it"
     assert shown[:30].any(1).float().mean() < 0.5
     rows = batch["latents"][30:, :, 0, 0, 0].long()

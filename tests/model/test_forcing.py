@@ -288,6 +288,22 @@ def test_pixels_that_need_not_move_otherwise_follow_the_flow() -> None:
     assert loose[-1] < 0.2 * loose[0]
 
 
+def test_what_something_seldom_leads_to_counts_more() -> None:
+    model = Dynamics(CONFIG).requires_grad_(False)
+    batch = batch_where_an_action_ends_all(8)
+    batch["known"][:] = True
+    batch["latents"] = torch.randn(8, 4, 2, 2, 4)
+    batch["latents"][:, 2] *= 10  # hardly any other error is left beside that of these frames
+    rare = torch.zeros(8, 4, dtype=torch.bool)
+    rare[:, 1] = True  # the action that led to them
+    losses = {}
+    for extra in (0.0, 3.0):
+        torch.manual_seed(0)
+        mix = ForcingConfig(weight_floor=1.0, rare_weight=extra)
+        losses[extra] = float(dynamics_loss(model, LAYOUT, mix, **batch, rare=rare)["flow"])
+    assert losses[3.0] == pytest.approx(4 * losses[0.0], rel=0.1)
+
+
 @pytest.mark.parametrize("energy", [0.0, 1.0])
 def test_frames_that_are_not_known_do_not_matter(energy: float) -> None:
     model = Dynamics(CONFIG)

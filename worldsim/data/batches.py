@@ -136,6 +136,7 @@ def clip_batches(
     own: int = 0,
     own_depth: int = 1,
     rare: float = 0.0,
+    rare_rows: bool = False,
 ) -> Iterator[Batch]:
     """Endless batches of random clips of `time` frames: the tensor arguments of `worldsim.model.forcing.dynamics_loss`,
     and with `own` "before", uint8 (own, H, W, 3), the last frame but one of those clips.
@@ -144,7 +145,7 @@ def clip_batches(
     which `own` implies; pixels: with the frames themselves. own: so many clips, the first of a batch, are those of the
     batch before, a frame later; each goes on for 1 to `own_depth` batches, then another begins. rare: of the other
     clips the share that is chosen for something seldom that happens in them: a key is pressed, a reward is far from the
-    mean, the episode ends. ValueError if no episode is long enough.
+    mean, the episode ends; rare_rows: with where it does. ValueError if no episode is long enough.
 
     A recording holds no frame after the last action of an episode. Where that action ended the episode, clips reach
     beyond it: those frames are not known (their latents mean nothing), but the reward and the end that led to the first
@@ -165,7 +166,10 @@ def clip_batches(
         episodes = np.searchsorted(ends, choice, side="right")
         return episodes, store.starts[episodes] + choice - (ends[episodes] - room[episodes])
 
-    events = _rare_events(store, time) if rare else []
+    events = _rare_events(store, time) if rare or rare_rows else []
+    seldom = np.zeros(len(store.frames), bool)
+    for kind in events:
+        seldom[kind] = True
 
     def draw_rare(count: int) -> tuple[np.ndarray, np.ndarray]:
         """The same, `time` frames long, of stretches with something seldom; all kinds of it are as likely."""
@@ -203,6 +207,8 @@ def clip_batches(
         if motion or own:
             flow = store.flows.of(rows.numpy())
             parts["motion"] = flow.to(device)
+        if rare_rows:
+            parts["rare"] = torch.from_numpy(seldom[rows.numpy()]).to(device)
         if pixels:
             parts["frames"] = torch.from_numpy(np.array(store.frames[rows.numpy()])).to(device)
         if own:

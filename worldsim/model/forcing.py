@@ -64,6 +64,12 @@ class ForcingConfig(BaseModel):
         description="share of the clips that do not go on which show a rare key, reward or end. Where chance "
         "decides of one, it is then thought to be likelier than it is",
     )
+    rare_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="how much more a frame counts which a rare key, reward or end has just led to: a block that is "
+        "broken is a few tokens of one frame in a hundred, and was learned last",
+    )
     drop_action: float = 0.08
     drop_text: float = 0.15
     drop_motion: float = 0.1
@@ -135,6 +141,7 @@ def dynamics_loss(
     frames: Tensor | None = None,
     made: Tensor | None = None,
     places: Tensor | None = None,
+    rare: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The training loss of a batch of clips; the entry "loss" is minimised, the others are for the log.
 
@@ -148,6 +155,7 @@ def dynamics_loss(
     often that was so; travelled: float32 (own,), how long a way the picture has moved since then, in its heights, on
     average over its points; made (own, time, h, w, C), float: what the model made of their frames, replaced in place;
     places (own, 16 h, 16 w, 2): where each pixel of the newest of them was looked up, written to.
+    rare: bool (batch, time), whether the action taken at each frame is something seldom; needed for rare_weight.
     With the energy score every clip comes twice, the two side by side: they are told the same, of what there is in the
     recording, and differ in their noise, and in what was made of them before.
     """
@@ -246,6 +254,9 @@ def dynamics_loss(
     drawn = prediction.latents.float()
     error = (drawn - target.float()).square().mean((2, 3, 4))
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
+    if config.rare_weight:
+        assert rare is not None, "which frames did something seldom lead to?"
+        weight = weight * (1 + config.rare_weight * F.pad(rare[:, :-1].float(), (1, 0)))
     if made is not None and own:
         made.copy_(torch.cat([going[:, :-1], drawn[:own, -1:].to(going.dtype)], 1).detach())
         if places is not None and prediction.places is not None:

@@ -383,6 +383,7 @@ def _train_dynamics(
         clips = ahead(clip_batches(
             store, latents, phase.batch // mix.copies, phase.time, device, seed, motion=motion,
             pixels=mix.pixel_weight > 0, own=len(made) // mix.copies, own_depth=mix.own_depth, rare=mix.rare,
+            rare_rows=mix.rare_weight > 0,
         ))  # fmt: skip
         if mix.copies == 2:
             clips = twice(clips)
