@@ -114,15 +114,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     """Attention of queries (..., heads, tokens, head_dim); mask: bool, True where a key may be seen.
 
     With gradients it is written out: for the short sequences here the backward pass of PyTorch's fused attention took
-    three to ten times as long on a CPU, and a third of a training step. While stepping it is written out for few
-    queries, for which fused attention takes three times as long there.
+    three to ten times as long on a CPU, and a third of a training step. While stepping on a CPU it is written out in
+    bfloat16, for which fused attention takes twice as long there, and in float32 for few queries (three times).
     """
-    if not torch.is_grad_enabled() and (q.shape[-2] > _FEW or plain(q)):
+    trains = torch.is_grad_enabled()
+    if not trains and (plain(q) or (q.dtype == torch.float32 and q.shape[-2] > _FEW)):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
-    return scores.float().softmax(-1).to(v.dtype) @ v
+    shares = scores.float().softmax(-1).to(v.dtype) if trains else scores.softmax(-1)  # which sums in float32 too
+    return shares @ v
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
