@@ -21,11 +21,11 @@ RECIPE = Recipe(
     dynamics=DynamicsSizes(
         channels=192, heads=6, layers=4, time_every=2, moves=False, condition_channels=192, text_channels=64
     ),
-    # What lies beyond the edge may be anything, and is to be something: so all levels of noise, and steps enough.
+    # What lies beyond the edge may be anything, and is to be something: so all levels of noise.
     forcing=ForcingConfig(
         pure_noise=0.3, remembered=0.2, context=0.15, previous_noise=0.1, weight_floor=1.0, head_weight=0.3, rare=0.25
     ),
-    steps=3,
+    steps=2,  # more make more of it, and crowds of cows and zombies (NOTES.md)
     tokenizer_phases=[Phase(minutes=3, batch=16, rate=2e-3, rate_end=1e-4)],
     dynamics_phases=[
         Phase(minutes=45, batch=8, time=8, rate=1.5e-3, rate_end=5e-4),
