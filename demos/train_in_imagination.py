@@ -24,6 +24,7 @@ from worldsim.data.store import FrameStore
 from worldsim.files import write_atomically
 from worldsim.probes.intervals import nested_interval
 from worldsim.recipes import load_recipe
+from worldsim.recipes.recipe import Recipe
 from worldsim.training.run import train
 
 AGENTS = {
@@ -57,11 +58,11 @@ def main(
             here / "imagined", world=str(run / "world"), recording=run / "frames", horizon=HORIZON, lanes=LANES,
             config=config,
         )  # fmt: skip
-        policies = {"in the World of N steps": imagined, "N real steps": real(here / "real", plan.env_id, config, n)}
+        policies = {"in the World of N steps": imagined, "N real steps": real(here / "real", plan, config, n)}
         if more:
-            policies[f"{more} N real steps"] = real(here / "more", plan.env_id, config, more * n)
+            policies[f"{more} N real steps"] = real(here / "more", plan, config, more * n)
         for name, policy in (policies | {"random": "random"}).items():
-            gained = played(policy, plan.env_id, here / "eval" / name.replace(" ", "-"))
+            gained = played(policy, plan.env_id, here / "eval" / name.replace(" ", "-"), plan.env_kwargs)
             results.setdefault(name, []).append(gained)
         there = {"world": str(run / "world"), "max_episode_steps": INSIDE}
         gained = played(imagined, "worldsim/World-v0", here / "eval" / "inside", there)
@@ -76,12 +77,13 @@ def main(
         print(f"{name:<26}{mean.mean:6.2f} [{mean.low:.2f}, {mean.high:.2f}]{score}")
 
 
-def real(out: Path, env_id: str, config: PPOConfig, steps: int) -> Path:
-    """An agent that learned from so many steps of the environment itself."""
-    return train_agent(out, env_id=env_id, lanes=LANES, config=config.model_copy(update={"steps": steps}))
+def real(out: Path, plan: Recipe, config: PPOConfig, steps: int) -> Path:
+    """An agent that learned from so many steps of the recipe's environment itself."""
+    learns = config.model_copy(update={"steps": steps})
+    return train_agent(out, env_id=plan.env_id, env_kwargs=plan.env_kwargs, lanes=LANES, config=learns)
 
 
-def played(policy: str | Path, env_id: str, out: Path, env_kwargs: dict[str, Any] | None = None) -> Returns:
+def played(policy: str | Path, env_id: str, out: Path, env_kwargs: dict[str, Any]) -> Returns:
     """What a policy gains in 100 episodes; read from `out` if they were played before."""
     kept = out / "returns.json"
     if not kept.exists():

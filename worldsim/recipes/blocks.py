@@ -10,7 +10,7 @@ RECIPE = Recipe(
     description="A first-person block world at 80x128 pixels, 20 frames a second",
     env_id="worldsim/BlocksSim-v0",
     env_kwargs={"size": [80, 128]},
-    policy="resting",
+    policy="building",
     frames=256_000,
     tokenizer=TokenizerConfig(carries=True),
     dynamics=DynamicsSizes(sees_motion=True),
@@ -19,14 +19,17 @@ RECIPE = Recipe(
         # The decoder learns to draw textures, also from the blur that a World fades to.
         Phase(minutes=7, batch=16, rate=7e-4, rate_end=1e-5, settings={"blur": 3.0, "adversarial": 1e-3}),
     ],
-    # Frames from noise alone, as they are when stepped; rare keys; and every pixel is to follow the flow if it can.
+    # Frames from noise alone, as they are when stepped; rare keys, and what they do; and every pixel is to follow the
+    # flow if it can.
     forcing=ForcingConfig(
         pure_noise=0.95,
         remembered=0.1,
         context=0.05,
         rare=0.5,
+        rare_weight=4.0,
         weight_floor=1.0,
         motion_weight=0.1,
+        pixel_weight=10.0,
         follow_weight=0.03,
     ),
     dynamics_phases=[
@@ -39,7 +42,7 @@ RECIPE = Recipe(
             time=12,
             rate=6e-4,
             rate_end=1e-5,
-            settings={"own": 0.5, "own_depth": 64, "own_floor": 0.0, "drift": 0.02},
+            settings={"own": 0.5, "own_depth": 64, "own_floor": 0.0, "drift": 0.02, "rare_weight": 2.0},
         ),
     ],
     # Then the decoder learns to draw what is made and painted, twice, because what it draws is what goes on. A
