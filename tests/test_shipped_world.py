@@ -229,8 +229,8 @@ def test_the_world_of_crafter_goes_on_as_the_game_does(crafter_walks: tuple[Worl
     for number in range(8):
         shown = run.step(actions[:, 8 + number]).frames.numpy()
         gains.append(np.mean(psnr(shown, frames[:, 9 + number])) - np.mean(psnr(frames[:, 8], frames[:, 9 + number])))
-    assert gains[0] > 7, gains
-    assert gains[3] > 4, gains
+    assert gains[0] > 7, gains  # 10.1
+    assert gains[3] > 4, gains  # 8.0
 
 
 def test_the_world_of_crafter_moves_by_the_tiles_that_it_is_told(
@@ -238,17 +238,23 @@ def test_the_world_of_crafter_moves_by_the_tiles_that_it_is_told(
 ) -> None:
     """Of the steps after which more than a fifth of the map is another."""
     world, frames, actions = crafter_walks
-    right, copied = [], []
+    nothing = np.zeros_like(actions[:, 0])
+    nothing[:, 0] = 1
+    right: dict[str, list[float]] = {"told": [], "told nothing": [], "copied": []}
     for last in range(9, 16):
-        run = world.start(len(frames), 0, context=frames[:, : last + 1], actions=actions[:, :last])
-        shown = run.step(actions[:, last]).frames.numpy()
         before, now = frames[:, last], frames[:, last + 1]
+        shown = {"copied": before}
+        for name, action in (("told", actions[:, last]), ("told nothing", nothing)):
+            run = world.start(len(frames), 0, context=frames[:, : last + 1], actions=actions[:, :last])
+            shown[name] = run.step(action).frames.numpy()
         for lane in np.flatnonzero(actions[:, last, 1:5].any(1)):  # to the left, to the right, up or down
             if _wrong_tiles(before[lane], now[lane]) > 0.2:
-                right.append(1 - _wrong_tiles(shown[lane], now[lane]))
-                copied.append(1 - _wrong_tiles(before[lane], now[lane]))
-    assert len(right) > 10
-    assert np.mean(right) > 0.88, (np.mean(right), np.mean(copied))  # 0.95, and 0.69
+                for name, pictures in shown.items():
+                    right[name].append(1 - _wrong_tiles(pictures[lane], now[lane]))
+    assert len(right["told"]) > 10
+    means = {name: np.mean(shares) for name, shares in right.items()}
+    assert means["told"] > 0.88, means  # 0.95, copied 0.69
+    assert means["told"] > means["told nothing"] + 0.15, means
 
 
 def _wrong_tiles(one: np.ndarray, other: np.ndarray) -> float:

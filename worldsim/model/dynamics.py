@@ -316,9 +316,10 @@ class Dynamics(nn.Module):
             x = torch.addcmul(x, block.mlp(modulate(x, scale2, shift2)), 1 + gate2)
             if previous is not None and has_previous is not None and block.time is not None and moved is None:
                 # Once it has looked back: speed shows in the past alone.
-                moved = torch.where(there, rearrange(previous, "b t h w c -> (b t) (h w) c"), 0)
                 if self.config.moves:
                     moved, flow, follows, places = self._move(x[:, :tokens], condition, previous, has_previous, seen)
+                else:
+                    moved = torch.where(there, rearrange(previous, "b t h w c -> (b t) (h w) c"), 0)
                 # What cannot be known is made up, from noise, in frames that are made from noise alone; where things
                 # move to does not hear it. All tokens hear the same, the sum: what they make up is to fit together.
                 heard = torch.where(told > 0, 0, flat).sum(1, keepdim=True) * tokens**-0.5

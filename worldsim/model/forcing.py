@@ -67,7 +67,7 @@ class ForcingConfig(BaseModel):
     rare_weight: float = Field(
         default=0.0,
         ge=0,
-        description="how much more a frame counts which a rare key, reward or end has just led to: a block that is "
+        description="how much more a frame counts which a rare key or reward has just led to: a block that is "
         "broken is a few tokens of one frame in a hundred, and was learned last",
     )
     drop_action: float = 0.08

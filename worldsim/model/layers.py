@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 _EPSILON = 1e-6  # of RMSNorm
-_FEW = 4  # queries, for which attention is written out
+_FEW, _MANY = 4, 1024  # queries up to which attention is written out, in float32 and in bfloat16
 _PIECE = 256  # numbers of a row that are summed in one go, by measurement: AMX, one thread and two
 _TRIED = (1, 2, 17, 40, 42, 80, 84, 100, 126, 160, 168, 252, 336, 480, 640, 672, 1344)  # rows, of one lane and many
 PLACE_FEATURES = 20  # of `place_features`: four waves both ways as cosine and sine, three products, a constant
@@ -115,10 +115,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
     With gradients it is written out: for the short sequences here the backward pass of PyTorch's fused attention took
     three to ten times as long on a CPU, and a third of a training step. While stepping on a CPU it is written out in
-    bfloat16, for which fused attention takes twice as long there, and in float32 for few queries (three times).
+    bfloat16, for which fused attention takes twice as long there, and in float32 for few queries (three times); but not
+    for very many, whose scores would fill the memory.
     """
     trains = torch.is_grad_enabled()
-    if not trains and (plain(q) or (q.dtype == torch.float32 and q.shape[-2] > _FEW)):
+    if not trains and (plain(q) or q.shape[-2] > (_FEW if q.dtype == torch.float32 else _MANY)):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if mask is not None:
