@@ -331,7 +331,7 @@ class BlocksExplorer:
             yield from self._strafe()
 
     def _edit(self) -> Behaviour:
-        """Break and place all around, hardly moving: what comes of it shows hundreds of times more often so."""
+        """Break and place all around, hardly moving, so that a short recording shows what comes of it in many ways."""
         yield from self._hold((), self._tilt_to(self._between(24, 60), self._between(4, 8)))
         for _ in range(self._ticks(6, 16)):
             if self._rng.random() < 0.4:

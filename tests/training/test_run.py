@@ -162,6 +162,23 @@ def test_start_contexts_are_of_the_midst_of_episodes(tmp_path: Path) -> None:
     assert np.array_equal(world.starts.frames, np.stack(wanted))
 
 
+def test_a_world_whose_tokens_share_the_flow_of_the_picture_is_trained_and_stepped(tmp_path: Path) -> None:
+    quick = load_recipe("balls_quick")
+    changes = {
+        "frames": 200,
+        "starts": 2,
+        "tokenizer": quick.tokenizer.model_copy(update={"carries": True}),
+        "tokenizer_phases": [Phase(minutes=0.01, batch=2)],
+        "dynamics": quick.dynamics.model_copy(update={"shares_motion": True}),
+        "dynamics_phases": [
+            Phase(minutes=0.02, batch=2, time=4, settings={"motion_weight": 0.1, "rare": 0.5, "rare_weight": 2.0})
+        ],
+    }
+    world = worldsim.load(train(quick.model_copy(update=changes), tmp_path, show=False), device="cpu")
+    assert world.dynamics.motion.shares is not None
+    assert world.start().step(torch.zeros(1, world.spec.action_dim)).frames.shape == (1, *world.size, 3)
+
+
 def test_a_world_that_moves_nothing_is_trained_without_optical_flow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
