@@ -55,17 +55,21 @@ class ActorCriticConfig(BaseModel):
             raise ValueError(f"the agent cannot act here: {error}") from None
 
 
-def halved(pictures: Tensor) -> Tensor:
-    """Pictures (n, C, H, W), halved by means over 2x2 pixels until a side has no more than 96."""
-    while min(pictures.shape[2:]) > _LARGE:
-        pictures = F.avg_pool2d(pictures, 2)
-    return pictures
+def halved(frames: Tensor) -> Tensor:
+    """Frames uint8 (..., H, W, 3), halved by means over 2x2 pixels until a side has no more than 96."""
+    while min(frames.shape[-3:-1]) > _LARGE:
+        height, width = (side // 2 for side in frames.shape[-3:-1])
+        pictures = frames.reshape(-1, *frames.shape[-3:]).permute(0, 3, 1, 2)
+        # Linear between pixels is the mean of four here, and eight times as fast as their sum written out.
+        small = F.interpolate(pictures[:, :, : 2 * height, : 2 * width], (height, width), mode="bilinear")
+        frames = small.permute(0, 2, 3, 1).reshape(*frames.shape[:-3], height, width, 3)
+    return frames
 
 
 class ActorCritic(nn.Module):
     """The convolutions of DQN's Nature paper with orthogonal weights, as in CleanRL's PPO; two linear heads.
 
-    Large frames are made smaller first, see `halved`. `dtype` is what it multiplies in; weights, and what it returns,
+    Of large frames it sees smaller ones, see `halved`. `dtype` is what it multiplies in; weights, and what it returns,
     are float32.
     """
 
@@ -83,7 +87,8 @@ class ActorCritic(nn.Module):
             nn.Flatten(),
         )  # fmt: skip
         with torch.no_grad():
-            seen = self.see(halved(torch.zeros(1, 3 * config.stack, *config.size))).shape[1]
+            frame = halved(torch.zeros(*config.size, 3, dtype=torch.uint8))
+            seen = self.see(torch.zeros(1, 3 * config.stack, *frame.shape[:2])).shape[1]
         self.think = nn.Sequential(nn.Linear(seen, config.hidden), nn.ReLU())
         self.act = nn.Linear(config.hidden, self.layout.logits)
         self.judge = nn.Linear(config.hidden, 1)
@@ -96,11 +101,11 @@ class ActorCritic(nn.Module):
         nn.init.orthogonal_(self.judge.weight, 1.0)
 
     def forward(self, stacked: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames uint8 (n, H, W, stack, 3), oldest first, to logits (n, layout.logits) and values (n,)."""
+        """Frames uint8 (n, H, W, stack, 3), `halved`, oldest first, to logits (n, layout.logits) and values (n,)."""
         # Channels last in memory too: a CPU convolves that a quarter faster.
         pictures = stacked.flatten(3).float().div_(255).sub_(0.5)
         with torch.autocast(stacked.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            known = self.think(self.see(halved(pictures.permute(0, 3, 1, 2))))
+            known = self.think(self.see(pictures.permute(0, 3, 1, 2)))
             logits, values = self.act(known), self.judge(known)[:, 0]
         return logits.float(), values.float()
 
@@ -121,22 +126,24 @@ class ActorCritic(nn.Module):
 
 
 class FrameStack:
-    """The last frames of each lane, uint8 (lanes, H, W, stack, 3); an episode begins with those of its context.
+    """The last frames of each lane, uint8 (lanes, H, W, stack, 3), `halved`; those of its context begin an episode.
 
     A pixel's colours of all frames lie side by side, as the network takes them: that spares it a copy in each pass.
     """
 
     def __init__(self, lanes: int, stack: int, size: tuple[int, int], device: torch.device | str = "cpu") -> None:
-        self.frames = torch.zeros(lanes, *size, stack, 3, dtype=torch.uint8, device=device)
+        frame = halved(torch.zeros(lanes, *size, 3, dtype=torch.uint8, device=device))
+        self.frames = frame[:, :, :, None].repeat(1, 1, 1, stack, 1)
 
     def push(self, frames: Tensor) -> None:
         """Add the newest frames (lanes, H, W, 3). Makes a new tensor: the one before may be kept."""
-        self.frames = torch.cat([self.frames[..., 1:, :], frames[..., None, :]], -2)
+        self.frames = torch.cat([self.frames[..., 1:, :], halved(frames)[..., None, :]], -2)
 
     def begin(self, lane: int, frame: Tensor, context: Any = None) -> None:
         """An episode begins in a lane: with its first frame (H, W, 3), or the end of a context (T, H, W, 3)."""
         shown = frame[None] if context is None else torch.as_tensor(context, device=frame.device)
         stack = self.frames.shape[-2]
+        shown = halved(shown[-stack:])
         last = torch.cat([shown[:1].expand(stack, *shown.shape[1:]), shown])[-stack:]
         self.frames[lane] = rearrange(last, "stack h w c -> h w stack c")
 

@@ -1,7 +1,8 @@
 """A policy for recording worldsim/CrafterSim-v0: it goes to things of all kinds, uses them, and makes what it can.
 
 Random actions there reach a handful of the 22 achievements, and what is hardly ever seen is not learned. This one reads
-the truth in `info`, never the picture. It drinks, eats and sleeps when it has to, and fights what comes near.
+the truth in `info`, never the picture. It drinks, eats and sleeps when it has to, and fights what comes near. Between
+all that it presses any key for some ticks: a World that saw keys only where they work takes them to work everywhere.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ _THINGS: dict[str, tuple[str | None, float]] = {
     "diamond": ("iron_pickaxe", 4.0),
     "table": (None, 1.0),
 }
-_ANYTHING = 0.05  # share of ticks with any action
+_ANYTHING = 0.13  # share of the other ticks after which it presses any one key
+_AGAIN = 3  # ticks at most for which it presses that: what works once seldom works twice
 _CRAFTS = 0.3  # share of ticks in which something is made or placed that can be
 _PATIENCE = 40  # ticks for one thing
 _REACH = 18  # cells that it looks ahead
@@ -63,6 +65,7 @@ class CrafterExplorer:
     def reset(self, obs: np.ndarray, info: Info) -> None:
         """Begin in a new place."""
         self._left, self._wants = 0, "tree"
+        self._any, self._any_left = "noop", 0
 
     def act(self, obs: np.ndarray, info: Info) -> int:
         """The action at this tick."""
@@ -70,8 +73,11 @@ class CrafterExplorer:
         return self._number[self._name(info["semantic"], here, facing, info["inventory"])]
 
     def _name(self, cells: np.ndarray, here: Cell, facing: Cell, has: dict[str, int]) -> str:
-        if self._rng.random() < _ANYTHING:
-            return str(self._rng.choice(list(self._number)))
+        if not self._any_left and self._rng.random() < _ANYTHING:
+            self._any, self._any_left = str(self._rng.choice(list(self._number))), int(self._rng.integers(_AGAIN)) + 1
+        if self._any_left:
+            self._any_left -= 1
+            return self._any
         if self._rng.random() < _CRAFTS and (could := self._could(cells, here, has)):
             return str(self._rng.choice(could))
         self._left -= 1

@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes
 from tyro.extras import SubcommandApp
 
-from worldsim.agents.ppo_config import PPOConfig
+from worldsim.agents.ppo_config import ImitationConfig, PPOConfig
 from worldsim.cli_arguments import Device, json_object
 
 agent = SubcommandApp()
@@ -28,6 +28,7 @@ def agent_train(
     horizon: int | None = None,
     lanes: int = 16,
     env_kwargs: str | None = None,
+    init: Path | None = None,
     device: Device = "auto",
     tensorboard: bool = False,
     out: Path = Path("runs/agent"),
@@ -49,6 +50,7 @@ def agent_train(
         horizon: Steps after which an episode in the World is cut off; 32 unless given.
         lanes: How many are stepped side by side; with more it learns faster by the clock, and less from each step.
         env_kwargs: Arguments of the environment as a JSON object.
+        init: The agent.safetensors of another agent of the same sizes, whose weights to begin with.
         device: "auto" takes a CUDA device if there is one.
         tensorboard: Write curves for TensorBoard too (needs the extra worldsim[tensorboard]).
         out: Directory for agent.safetensors and the checkpoint.
@@ -59,7 +61,7 @@ def agent_train(
     if real_steps is not None:
         from worldsim.agents.dreaming import dream
 
-        if world is None or any(given is not None for given in (env, recording, env_kwargs)):
+        if world is None or any(given is not None for given in (env, recording, env_kwargs, init)):
             raise ValueError("--real-steps goes with --world RECIPE alone: the World and its recording are made then")
         dream(
             world, out, real_steps=real_steps, rounds=3 if rounds is None else rounds, minutes=minutes,
@@ -73,8 +75,34 @@ def agent_train(
 
     train_agent(
         out, env_id=env, world=world, recording=recording, horizon=32 if horizon is None else horizon, lanes=lanes,
-        env_kwargs=json_object(env_kwargs, "--env-kwargs"), device=device, config=config, tensorboard=tensorboard,
+        env_kwargs=json_object(env_kwargs, "--env-kwargs"), device=device, config=config, init=init,
+        tensorboard=tensorboard,
     )  # fmt: skip
+
+
+@agent.command(name="imitate")
+def agent_imitate(
+    recording: Path,
+    /,
+    *,
+    out: Path = Path("runs/imitated"),
+    device: Device = "auto",
+    config: Annotated[ImitationConfig, OmitArgPrefixes] = ImitationConfig(),  # noqa: B008
+) -> None:
+    """Train an agent to do what was done in a recording (behavioural cloning), to compare with or to begin with.
+
+    Example: `worldsim agent imitate runs/crafter/frames --out runs/imitated`, and then `worldsim agent train
+    --world runs/crafter/world --recording runs/crafter/frames --init runs/imitated/agent.safetensors`
+
+    Args:
+        recording: A frame store that `worldsim record` or `worldsim train` wrote.
+        out: Directory for agent.safetensors.
+        device: "auto" takes a CUDA device if there is one.
+        config: How it learns.
+    """
+    from worldsim.agents.imitation import imitate
+
+    imitate(recording, out, config=config, device=device)
 
 
 @agent.command(name="eval")

@@ -145,15 +145,21 @@ def make(
 
 def _tile(world: World, height: int, width: int) -> tuple[int, int]:
     """What is seen together of a picture of so many tokens: all of it, or as much as the World has learned from."""
-    own = world.size[0] // PATCH, world.size[1] // PATCH
+    own = _learned(world, height, width)
     high, wide = (many if many <= _LARGER * few else few for many, few in zip((height, width), own, strict=True))
     return high, wide
 
 
+def _learned(world: World, height: int, width: int) -> tuple[int, int]:
+    """Of the sizes that the World has learned from the one most like it in shape, in tokens."""
+    sizes = [(high // PATCH, wide // PATCH) for high, wide in (world.size, *world.spec.sizes)]
+    return min(sizes, key=lambda size: abs(math.log(size[0] / size[1] * width / height)))
+
+
 def _smaller(world: World, reel: Reel) -> Reel:
-    """The same at half the size, or at the World's own height if that is more; edges repeated to whole tokens."""
+    """The same at half the size, or at a height that it learned if that is more; edges repeated to whole tokens."""
     height, width = reel.latents.shape[1:3]
-    times = min(2.0, PATCH * height / world.size[0])
+    times = min(2.0, height / _learned(world, height, width)[0])
     small = math.ceil(height / times - 1e-6), math.ceil(width / times - 1e-6)
     latents = torch.zeros(len(reel.caps), *small, reel.latents.shape[-1])
     known = reel.caps < 1

@@ -155,6 +155,9 @@ class WorldSpec(BaseModel):
     temperature: float = Field(
         default=1.0, ge=0, description="scale of the noise that frames are made from while stepping"
     )
+    sizes: list[tuple[int, int]] = Field(
+        default=[], description="of films: further (height, width) in pixels that it learned from"
+    )
     field_of_view: float | None = Field(
         default=None,
         gt=0,
@@ -170,6 +173,11 @@ class WorldSpec(BaseModel):
     @classmethod
     def _size_is_whole_tokens(cls, size: tuple[int, int]) -> tuple[int, int]:
         return check_size(size)
+
+    @field_validator("sizes")
+    @classmethod
+    def _sizes_are_whole_tokens(cls, sizes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        return [check_size(size) for size in sizes]
 
     @cached_property
     def action_space(self) -> spaces.Space:

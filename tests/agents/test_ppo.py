@@ -13,7 +13,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
-from worldsim.agents.actor_critic import ActorCritic, ActorCriticConfig, FrameStack
+from worldsim.agents.actor_critic import ActorCritic, ActorCriticConfig, FrameStack, halved
 from worldsim.agents.evaluation import evaluate
 from worldsim.agents.ppo import PPO, Rollout, Stepper, advantages
 from worldsim.agents.ppo_config import PPOConfig
@@ -292,10 +292,18 @@ def test_an_agent_of_an_unbounded_box_comes_back_from_its_file(tmp_path: Path) -
 
 def test_large_frames_are_seen_at_half_their_size() -> None:
     action = space_to_json(spaces.Discrete(3))
+    large = FrameStack(2, 3, (144, 144))
     agent = ActorCritic(ActorCriticConfig(size=(144, 144), action=action, **SMALL))
-    small = ActorCritic(ActorCriticConfig(size=(72, 72), action=action, **SMALL))
-    small.load_state_dict(agent.state_dict())
-    frames = torch.randint(0, 256, (2, 72, 72, 3, 3), dtype=torch.uint8)
-    enlarged = frames.repeat_interleave(2, 1).repeat_interleave(2, 2)
-    for seen_large, seen_small in zip(agent(enlarged), small(frames), strict=True):
-        torch.testing.assert_close(seen_large, seen_small)
+    small = FrameStack(2, 3, (72, 72))
+    frames = torch.randint(0, 256, (4, 2, 72, 72, 3), dtype=torch.uint8)
+    for frame in frames[:-1]:
+        large.push(frame.repeat_interleave(2, 1).repeat_interleave(2, 2))
+        small.push(frame)
+    context = frames[:, 1]
+    large.begin(1, context[-1], context.repeat_interleave(2, 1).repeat_interleave(2, 2))
+    small.begin(1, context[-1], context)
+    assert torch.equal(large.frames, small.frames)
+    assert agent(large.frames)[0].shape == (2, 3)
+    mean = halved(torch.tensor([0, 80, 240, 0], dtype=torch.uint8).view(2, 2, 1).repeat(64, 65, 3)[:, :129])
+    assert mean.shape == (64, 64, 3)  # of a column that is left over nothing is seen
+    assert (mean == 80).all()

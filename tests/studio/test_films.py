@@ -73,6 +73,16 @@ def test_only_the_side_that_is_too_long_is_cut(film_world: World) -> None:
     assert [_tile(world, *size) for size in ((6, 16), (10, 9), (5, 8))] == [(6, 8), (5, 9), (5, 8)]
 
 
+def test_each_shape_is_made_like_the_size_it_was_learned_at(film_world: World) -> None:
+    world = copy.copy(film_world)
+    world.spec = film_world.spec.model_copy(update={"sizes": [(64, 32)]})
+    assert _tile(film_world, 4, 2) == (2, 2), "a World that knows 32x48 alone makes what is tall in parts"
+    assert _tile(world, 4, 2) == (4, 2)
+    assert _tile(world, 8, 4) == (4, 2)
+    assert _tile(world, 2, 3) == (2, 3)
+    assert studio.generate(world, "a hill", frames=4, size=(64, 32))[0].size == (64, 32)
+
+
 @pytest.mark.parametrize("strength", [0.4, 0.8])
 def test_large_clips_are_made_anew_too(film_world: World, strength: float) -> None:
     large = Clip(noise(12, 64, 96), fps=20)

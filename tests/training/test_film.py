@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 import worldsim
 from worldsim import studio
 from worldsim.clip import Clip
+from worldsim.data.batches import encode_store
+from worldsim.data.record import record_store
+from worldsim.data.store import FrameStore
 from worldsim.model.filming import FilmConfig
 from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import DynamicsSizes, Recipe
+from worldsim.training.film import mixed_batches
 from worldsim.training.loop import Phase
 from worldsim.training.run import train
 from worldsim.world import World
@@ -89,6 +95,8 @@ def test_a_film_that_is_trained_on_keeps_what_it_knows(recipe: Recipe, world: Wo
         update={
             "dynamics_phases": [Phase(minutes=0.02, batch=4, time=4, rate=1e-6, rate_end=1e-6)],
             "decoder_phases": [],
+            "sizes": [(48, 32)],
+            "frames": 160,
         }
     )
     data = world.path.parent / "frames"
@@ -97,6 +105,26 @@ def test_a_film_that_is_trained_on_keeps_what_it_knows(recipe: Recipe, world: Wo
     )
     one, two = (studio.generate(each, "a desert at dusk", frames=4)[0].frames.astype(int) for each in (world, other))
     assert np.abs(one - two).mean() < 8
+    assert other.spec.sizes == [(48, 32)]
+    assert FrameStore.open(tmp_path / "frames-48x32").size == (48, 32)
+
+
+def test_batches_are_of_all_sizes_and_some_of_single_pictures(recipe: Recipe, world: World, tmp_path: Path) -> None:
+    recorded = []
+    for height, width in ((32, 32), (32, 64)):
+        kwargs = recipe.env_kwargs | {"size": [height, width]}
+        record_store(recipe.env_id, 64, tmp_path / str(width), env_kwargs=kwargs, policy="filming", seed=0,
+                     episode_frames=16, progress=False)  # fmt: skip
+        store = FrameStore.open(tmp_path / str(width))
+        parts = [latents for _, latents in encode_store(world.tokenizer, store, torch.device("cpu"))]
+        recorded.append((store, np.concatenate(parts)))
+    phase = Phase(minutes=1, batch=8, time=4)
+    batches = mixed_batches(recorded, 2, phase, 0.25, torch.device("cpu"), 0)
+    shapes = Counter(tuple(next(batches)["latents"].shape[:4]) for _ in range(200))
+    # (batch, time, rows, columns): twice as wide, half as many; and single ones, as many frames as of clips.
+    assert set(shapes) == {(8, 4, 2, 2), (4, 4, 2, 4), (32, 1, 2, 2), (16, 1, 2, 4)}
+    assert 25 < shapes[32, 1, 2, 2] + shapes[16, 1, 2, 4] < 80
+    assert 60 < shapes[4, 4, 2, 4] + shapes[16, 1, 2, 4] < 140
 
 
 def test_what_does_not_fit_is_said_at_once(recipe: Recipe, tmp_path: Path) -> None:
@@ -105,6 +133,7 @@ def test_what_does_not_fit_is_said_at_once(recipe: Recipe, tmp_path: Path) -> No
         ("stride 1, not 2", {"film": None}),
         ("made all at once", {"dynamics": values["dynamics"] | {"sees_motion": True}}),
         ("made all at once", {"tokenizer": values["tokenizer"] | {"stride": 1, "carries": True}}),
+        ("multiples of 16", {"sizes": [(40, 32)]}),
     ):
         with pytest.raises(ValidationError, match=message):
             Recipe.model_validate(values | changes)

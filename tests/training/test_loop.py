@@ -1,6 +1,7 @@
 """The training loop: it learns, and it stops and goes on at any moment without losing what it had."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,30 @@ def test_it_learns_and_leaves_the_average_in_the_module(tmp_path: Path) -> None:
     for key, value in training.module.state_dict().items():
         assert torch.equal(value, training.average[key])
     assert (training.module.weight - 2 * torch.eye(4)).abs().max() < 0.3
+
+
+def test_the_first_step_of_each_shape_takes_none_of_the_budget(tmp_path: Path) -> None:
+    """It compiles then."""
+    module, seen = nn.Linear(4, 4), set()
+
+    def loss(phase: Phase) -> Loss:
+        def of_batch(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+            if len(batch["x"]) not in seen and len(seen) > 1:  # the FLOPs of the first are counted before
+                time.sleep(2)
+            seen.add(len(batch["x"]))
+            return {"loss": module(batch["x"]).square().mean()}
+
+        return of_batch
+
+    def several(phase: Phase, seed: int) -> Iterator[dict[str, Tensor]]:
+        while True:
+            yield from ({"x": torch.randn(rows, 4)} for rows in (2, 3, 4, 5))
+
+    training = Training(module, tmp_path, "linear", device=CPU, show=False, compiled=False)
+    training.run([phase(0.3)], loss, several)
+    assert seen == {2, 3, 4, 5}
+    assert training.progress.step > 20
+    assert training.progress.seconds < 1
 
 
 def test_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:

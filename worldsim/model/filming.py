@@ -44,6 +44,12 @@ class FilmConfig(BaseModel):
     )
     given_noise: float = Field(default=0.05, ge=0, lt=1, description="the most noise on frames that are given")
     drop_text: float = Field(default=0.12, ge=0, le=1, description="share of clips without their text, for guidance")
+    pictures: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the batches of clips instead of which single frames are shown, as many",
+    )
 
     @model_validator(mode="after")
     def _are_shares(self) -> Self:

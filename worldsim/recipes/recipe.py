@@ -12,6 +12,7 @@ from worldsim.model.filming import FilmConfig
 from worldsim.model.forcing import ForcingConfig
 from worldsim.model.painting import PaintingConfig
 from worldsim.model.tokenizer import TokenizerConfig
+from worldsim.spec import check_size
 from worldsim.training.loop import Phase
 
 _PHASES = ("tokenizer_phases", "dynamics_phases", "painter_phases", "decoder_phases")
@@ -88,6 +89,9 @@ class Recipe(BaseModel):
     painter: PainterRecipe | None = Field(default=None, description="for a World seen through a camera that turns")
     painter_phases: list[Phase] = []
     guidance_scale: float = Field(default=1.0, gt=0, description="of films and painted frames, see WorldSpec")
+    sizes: list[tuple[int, int]] = Field(
+        default=[], description="further (height, width) of films: as many frames of each are recorded and learned from"
+    )
     starts: int = Field(default=32, description="start contexts that are stored with the World")
     start_frames: int = Field(default=16, description="frames of each start context; cut to context_length")
     start_episode_frames: int | None = Field(
@@ -106,6 +110,10 @@ class Recipe(BaseModel):
             raise ValueError(
                 "films are made all at once, not from frames before: leave out carries, sees_motion and shares_motion"
             )
+        if self.sizes and self.film is None:
+            raise ValueError("only films are of many sizes: leave out sizes")
+        for size in self.sizes:
+            check_size(size)
         return self
 
     @model_validator(mode="after")

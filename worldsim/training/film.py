@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,31 +20,32 @@ from worldsim.spec import WorldSpec, space_to_json
 from worldsim.training.loop import Batch, Loss, Phase, Training
 from worldsim.world import Starts, World
 
+Recorded = tuple[FrameStore, np.ndarray]  # films of one size, and their latents (N // stride, h, w, C)
 _STEPS, _MOST_STRENGTH = 6, 0.7  # of what the decoder learns to draw
 
 
 def train_film_dynamics(
     recipe: Recipe,
     film: FilmConfig,
-    store: FrameStore,
-    latents: np.ndarray,
+    recorded: Sequence[Recorded],
     tokenizer: Tokenizer,
     out: Path,
     device: torch.device,
     train_part: Callable[..., Training],
     begin: Callable[[Dynamics], None],
 ) -> tuple[Path, int]:
-    """Train the dynamics of a World that makes films, on latents (N // stride, h, w, C).
+    """Train the dynamics of a World that makes films, on films of one size or more; the first is the World's own.
 
     Returns the World's path, and how many steps it was trained for.
 
     begin: called with the new network, to give it the weights to begin with.
     """
+    store = recorded[0][0]
     nothing = spaces.Discrete(1)  # nobody is at the controls of a film
     spec = WorldSpec(
         name=recipe.name, size=store.size, fps=store.fps, action=space_to_json(nothing), steps=recipe.steps,
         context_length=recipe.dynamics_phases[-1].time, film=True, guidance_scale=recipe.guidance_scale,
-        noise_memory=film.noise_memory,
+        noise_memory=film.noise_memory, sizes=[other.size for other, _ in recorded[1:]],
         simulator=store.env_id or None, simulator_kwargs=store.env_kwargs, description=recipe.description,
     )  # fmt: skip
     config = DynamicsConfig(
@@ -65,11 +66,37 @@ def train_film_dynamics(
         return lambda batch: film_loss(dynamics, mix, **batch)
 
     def batches(phase: Phase, seed: int) -> Iterator[Batch]:
-        return ahead(film_batches(store, latents, recipe.tokenizer.stride, phase.batch, phase.time, device, seed))
+        pictures = film_mix(film, phase).pictures
+        return ahead(mixed_batches(recorded, recipe.tokenizer.stride, phase, pictures, device, seed))
 
     training = train_part(dynamics, name="dynamics", on_checkpoint=save_world)
     training.run(recipe.dynamics_phases, loss, batches)
     return out / "world", training.progress.step
+
+
+def mixed_batches(
+    recorded: Sequence[Recorded], stride: int, phase: Phase, pictures: float, device: torch.device, seed: int
+) -> Iterator[Batch]:
+    """Endless batches of `film_batches`, each of one size, all of about as many tokens as one of the first size.
+
+    pictures: the share of the batches that are of single latents, of which more fit in.
+    """
+    rng = np.random.default_rng([seed, 3])
+    area = recorded[0][0].size[0] * recorded[0][0].size[1]
+
+    def of_each_size(batch: int, time: int) -> list[Iterator[Batch]]:
+        return [
+            film_batches(
+                store, latents, stride, max(round(batch * area / (store.size[0] * store.size[1])), 1), time, device,
+                seed + number,
+            )
+            for number, (store, latents) in enumerate(recorded)
+        ]  # fmt: skip
+
+    clips, singles = of_each_size(phase.batch, phase.time), of_each_size(phase.batch * phase.time, 1)
+    while True:
+        kind = singles if rng.random() < pictures else clips
+        yield next(kind[rng.integers(len(kind))])
 
 
 def film_drawing_batches(

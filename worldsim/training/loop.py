@@ -150,12 +150,19 @@ class Training:
         )  # fmt: skip
         saved = self.progress.seconds
         recent: dict[str, float] = {}
-        clock: float | None = None  # the first step compiles: its time is not training time
+        clock: float | None = None
+        compiled: set[tuple[torch.Size, ...]] = (
+            set()
+        )  # the first step of each shape compiles: that is not training time
         for batch in data:
             share = (self.progress.seconds - start) / (end - start)
             rate = (phase.rate + (phase.rate_end - phase.rate) * min(share, 1.0)) * min(
                 1.0, (self.progress.step + 1) / WARMUP_STEPS
             )
+            shapes = tuple(part.shape for part in batch.values())
+            if shapes not in compiled:
+                compiled.add(shapes)
+                clock = None
             values = self._step(step_loss, batch, rate)
             logged = self.progress.step % 10 == 0
             numbers = {key: float(value) for key, value in values.items()} if logged else {}

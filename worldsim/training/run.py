@@ -41,13 +41,14 @@ from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import PainterRecipe, Recipe
 from worldsim.spec import WorldSpec, check_size
 from worldsim.training.decoder import new_discriminator, train_decoder
-from worldsim.training.film import film_mix, train_film_dynamics
+from worldsim.training.film import Recorded, film_mix, train_film_dynamics
 from worldsim.training.loop import Loss, Phase, Training
 from worldsim.training.own_clips import going_on
 from worldsim.training.painting import check_painter, train_painter
 from worldsim.world import Starts, World, load
 
 TrainPart = Callable[..., Training]  # a Training that only lacks the network and its name
+_SEEDS = 100_000  # between those of films of one size and of the next
 
 
 def train(
@@ -119,12 +120,11 @@ def _make(
     held = store if recipe.film is not None else _held_out(recipe, store, out)
     _keep_to(store, out)
     tokenizer = _train_tokenizer(recipe, store, out, device, train_part, base)
-    latents = _encode(tokenizer, store, out, device, show)
+    latents = _encode(tokenizer, store, out / "latents.npy", device, show)
     if recipe.film is not None:
         begin = partial(_take_over, theirs=base.dynamics) if base is not None else lambda dynamics: None
-        world, step = train_film_dynamics(
-            recipe, recipe.film, store, latents, tokenizer, out, device, train_part, begin
-        )
+        recorded = [(store, latents), *_other_sizes(recipe, store, tokenizer, out, device, show)]
+        world, step = train_film_dynamics(recipe, recipe.film, recorded, tokenizer, out, device, train_part, begin)
     else:
         starts = _starts(recipe, held, tokenizer, device)
         overlay = _overlay(recipe, store, out, base)
@@ -251,15 +251,33 @@ def _take_over(ours: nn.Module, theirs: nn.Module) -> None:
         raise ValueError(f"the World to begin with has other sizes than the recipe: {error}") from None
 
 
-def _encode(tokenizer: Tokenizer, store: FrameStore, out: Path, device: torch.device, show: bool) -> np.ndarray:
-    """The latents of the recording, float16 (N // stride, h, w, C), computed once and kept on disk."""
-    path = out / "latents.npy"
+def _other_sizes(
+    recipe: Recipe, store: FrameStore, tokenizer: Tokenizer, out: Path, device: torch.device, show: bool
+) -> list[Recorded]:
+    """Films of the recipe's further sizes, each of other seeds. ValueError if the recording is of no environment."""
+    if recipe.sizes and not store.env_id:
+        raise ValueError("this recording is of no environment, to record films of other sizes in: leave out sizes")
+    recorded = []
+    for number, (height, width) in enumerate(recipe.sizes, 1):
+        name = f"{height}x{width}"
+        record_store(
+            store.env_id, recipe.frames, out / f"frames-{name}",
+            env_kwargs=store.env_kwargs | {"size": [height, width]}, policy=store.policy,
+            seed=recipe.seed + number * _SEEDS, episode_frames=recipe.episode_frames, progress=show,
+        )  # fmt: skip
+        films = FrameStore.open(out / f"frames-{name}")
+        recorded.append((films, _encode(tokenizer, films, out / f"latents-{name}.npy", device, show)))
+    return recorded
+
+
+def _encode(tokenizer: Tokenizer, store: FrameStore, path: Path, device: torch.device, show: bool) -> np.ndarray:
+    """The latents of a recording, float16 (N // stride, h, w, C), computed once and kept in `path`."""
     height, width = store.size
     shape = (len(store.frames) // tokenizer.config.stride, height // 16, width // 16, tokenizer.config.latent_channels)
     if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
         clear_leftovers(path)
         # A full disk under a memory map would be a crash.
-        free_space_or_error(out, 2 * int(np.prod(shape)), "encoding", "free some space, or record fewer frames")
+        free_space_or_error(path.parent, 2 * int(np.prod(shape)), "encoding", "free some space, or record fewer frames")
         bar = tqdm(total=shape[0], unit=" latents", desc="encoding", disable=not show)
         with bar, replacing(path) as temporary:
             array = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)

@@ -1,0 +1,65 @@
+"""Imitation: it does what was done, tells what was gained, and keeps to episodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import corridor
+import numpy as np
+import pytest
+
+from worldsim.agents.evaluation import evaluate
+from worldsim.agents.imitation import imitate, value_targets
+from worldsim.agents.ppo_config import ImitationConfig, PPOConfig
+from worldsim.agents.training import train_agent
+from worldsim.data.episodes import Episode, RecordSettings, env_facts
+from worldsim.data.store import FrameStore, StoreWriter
+
+SMALL = {"channels": 8, "hidden": 32, "stack": 1}
+
+
+def corridor_store(directory: Path, episodes: int, ended: bool = True) -> Path:
+    """Episodes in which the bar goes straight to the red end, both steps of each."""
+    settings = RecordSettings("Corridor-v0", policy="straight", episode_frames=2)
+    writer = StoreWriter(directory, settings, env_facts("Corridor-v0", {}))
+    writer.prepare(episodes)
+    env = corridor.Corridor()
+    for number in range(episodes):
+        frames = [env.reset(seed=number)[0]]
+        action = int(env.goal > 0)
+        frames.append(env.step(action)[0])
+        over = np.array([False, ended])
+        writer.commit(number, writer.write(number, [Episode(
+            frames=np.stack(frames), actions=np.eye(2, dtype=np.float32)[[action] * 2],
+            rewards=np.array([0, 1], np.float32), terminated=over, truncated=np.array([False, not ended]), seed=number,
+            captions=[], row_captions=[],
+        )]))  # fmt: skip
+    return directory
+
+
+def test_it_does_what_was_done(tmp_path: Path) -> None:
+    recording = corridor_store(tmp_path / "frames", 64)
+    config = ImitationConfig(passes=20, batch=16, learning_rate=2e-3, **SMALL)
+    agent = imitate(recording, tmp_path / "agent", config=config, show=False)
+    assert evaluate(str(agent), "Corridor-v0", episodes=30, show=False).mean.mean > 0.9  # the best is 1, chance is 0
+    # And another agent can begin with it: after one update it still knows.
+    begun = train_agent(
+        tmp_path / "begun", env_id="Corridor-v0", lanes=4, init=agent, show=False,
+        config=PPOConfig(steps=16, rollout=4, **SMALL),
+    )  # fmt: skip
+    assert evaluate(str(begun), "Corridor-v0", episodes=30, show=False).mean.mean > 0.9
+
+
+def test_values_are_what_was_still_gained(tmp_path: Path) -> None:
+    first, returns, known = value_targets(FrameStore.open(corridor_store(tmp_path / "ended", 2)), 0.5)
+    assert first.tolist() == [0, 0, 2, 2]
+    assert returns.tolist() == [0.5, 1.0] * 2
+    assert known.tolist() == [1.0] * 4
+    cut = FrameStore.open(corridor_store(tmp_path / "cut", 2, ended=False))
+    assert value_targets(cut, 0.5)[2].tolist() == [0.0] * 4  # what would have come is not known, and counts half
+    assert value_targets(cut, 0.1)[2].tolist() == [1.0, 0.0] * 2  # of what comes two steps later a hundredth counts
+
+
+def test_a_recording_of_one_episode_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds one episode"):
+        imitate(corridor_store(tmp_path / "frames", 1), tmp_path / "agent", show=False)
