@@ -1,18 +1,19 @@
 """How an agent's return in its World and outside part as it learns there: `python demos/reward_hacking.py OUT RUN`.
 
 RUN: the directory of a `worldsim train` of a World with rewards, `balls_goal` or `crafter`. For each horizon an agent
-learns in the World for 120,000 steps, and twelve agents on the way play from the same 100 unseen states, inside and
+learns in the World for 100,000 steps, and twelve agents on the way play from the same unseen states, inside and
 outside, 60 steps at most: what the World pays more than the real thing is what they learned to exploit. How their mean
 returns go together is printed too. Raw returns go to OUT/scores.json, the plot to OUT/reward_hacking.png (it needs the
-extra "report"). Started again, it goes on where it was stopped.
+extra "report"). Started again, it goes on where it was stopped. With `--init` they begin with an agent that is there
+already, of `worldsim agent imitate` for example, which then plays too.
 """
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import tyro
 
 import worldsim
 from worldsim.agents.actor_critic import ActorCritic, ActorPolicy
@@ -25,8 +26,8 @@ from worldsim.probes.probe import Lab
 from worldsim.probes.ranking import correlation, rank_violation, returns_inside, returns_outside
 from worldsim.probes.twin import Start
 
-HORIZONS, STARTS, FIRST_SEED = (16, 60), 100, 9_500_000
-AGENT = PPOConfig(channels=16, hidden=128, epochs=8, steps=120_000, keep=12)
+FIRST_SEED = 9_500_000
+AGENT = PPOConfig(channels=16, hidden=128, epochs=8, steps=100_000, keep=12)
 
 
 class Playing:
@@ -40,19 +41,26 @@ class Playing:
         return self.policy.act(frame, {})
 
 
-def main(out: Path, run: Path) -> None:
+def main(
+    out: tyro.conf.Positional[Path],
+    run: tyro.conf.Positional[Path],
+    horizons: tuple[int, ...] = (16, 60),
+    init: Path | None = None,
+    starts: int = 100,
+) -> None:
     world = worldsim.load(str(run / "world"))
     lab = Lab(world, open_simulator(world.spec))
-    starts = [lab.begin(seed, frames=3) for seed in range(FIRST_SEED, FIRST_SEED + STARTS)]
+    begin = [lab.begin(seed, frames=3) for seed in range(FIRST_SEED, FIRST_SEED + starts)]
     kept_scores = out / "scores.json"
     scores: dict[str, list[dict]] = json.loads(kept_scores.read_text()) if kept_scores.exists() else {}
-    for horizon in HORIZONS:
+    for horizon in horizons:
         here = out / f"horizon-{horizon}"
-        train_agent(here, world=str(run / "world"), recording=run / "frames", config=AGENT, horizon=horizon)
+        train_agent(here, world=str(run / "world"), recording=run / "frames", config=AGENT, horizon=horizon, init=init)
         rows = scores.setdefault(str(horizon), [])
-        for path in sorted(here.glob("agent-*.safetensors"), key=steps_of)[len(rows) :]:
+        agents = [path for path in [init] if path] + sorted(here.glob("agent-*.safetensors"), key=steps_of)
+        for path in agents[len(rows) :]:
             make = partial(Playing, ActorCritic.load(path))
-            inside, outside = returns_inside(lab, world, starts, make), returns_outside(lab, starts, make)
+            inside, outside = returns_inside(lab, world, begin, make), returns_outside(lab, begin, make)
             means = "  outside ".join("{:5.2f} [{:.2f}, {:.2f}]".format(*mean_interval(x)) for x in (inside, outside))
             print(f"horizon {horizon:>2}, {steps_of(path):>7,} steps: inside {means}", flush=True)
             rows.append({"steps": steps_of(path), "inside": inside.tolist(), "outside": outside.tolist()})
@@ -64,8 +72,8 @@ def main(out: Path, run: Path) -> None:
 
 
 def steps_of(path: Path) -> int:
-    """Of an agent that was kept on the way, by its name."""
-    return int(path.stem.removeprefix("agent-"))
+    """Of an agent that was kept on the way, by its name; 0 of the one that it began with."""
+    return int(path.stem.removeprefix("agent").removeprefix("-") or 0)
 
 
 def plot(scores: dict[str, list[dict]], path: Path) -> None:
@@ -89,6 +97,4 @@ def plot(scores: dict[str, list[dict]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1].startswith("-"):
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    tyro.cli(main, description=__doc__)

@@ -1,12 +1,13 @@
 """What an agent that learned in a World gains outside: `python demos/train_in_imagination.py runs/imagination`.
 
 For each of some seeds: N steps of the recipe's environment are recorded, a World learns from them, an agent learns in
-the World; another learns from N steps of the real thing, a third from `--more` times N (0: leave it out); the fourth
+the World; another learns from N steps of the real thing, a third from `--more` times N (0: leave it out); the last one
 acts at random. All of them then play the same 100 unseen episodes of the real environment; the first also plays 100 in
 its World. A World takes some 45 minutes, of Crafter 90: with `--shared`, the directory of an earlier `worldsim train`,
 all seeds share that World and its recording of N steps, and the intervals tell nothing of how Worlds differ. Raw
 returns are kept in OUT/scores.json, the table is printed. Started again, it goes on where it was stopped. `--recipe
-crafter` does the same in Crafter.
+crafter` does the same in Crafter, where the agent of the World begins by imitating the recording, which is of a player
+that knows what to do: what that alone is worth has a row of its own.
 """
 
 import json
@@ -18,7 +19,8 @@ import numpy as np
 import tyro
 
 from worldsim.agents.evaluation import Returns, evaluate
-from worldsim.agents.ppo_config import PPOConfig
+from worldsim.agents.imitation import imitate
+from worldsim.agents.ppo_config import ImitationConfig, PPOConfig
 from worldsim.agents.training import train_agent
 from worldsim.data.store import FrameStore
 from worldsim.files import write_atomically
@@ -27,10 +29,8 @@ from worldsim.recipes import load_recipe
 from worldsim.recipes.recipe import Recipe
 from worldsim.training.run import train
 
-AGENTS = {
-    "balls_goal": PPOConfig(channels=16, hidden=128, epochs=8, steps=100_000),
-    "crafter": PPOConfig(channels=16, hidden=128, epochs=8, steps=100_000),
-}
+AGENT = PPOConfig(channels=16, hidden=128, epochs=8, steps=100_000, keep=12)
+IMITATES = {"balls_goal": None, "crafter": ImitationConfig(channels=16, hidden=128, learning_rate=1e-3)}
 LANES = 16  # of a World and of the real thing: with more, an agent learns less often
 HORIZON = 32  # imagined steps
 INSIDE = 60  # steps at most of an episode that is played in a World
@@ -45,7 +45,7 @@ def main(
 ) -> None:
     if seeds < 1:
         raise SystemExit(f"--seeds must be at least 1, not {seeds}")
-    plan, agent = load_recipe(recipe), AGENTS[recipe]
+    plan = load_recipe(recipe)
     results: dict[str, list[Returns]] = {}
     for seed in range(seeds):
         here = out / f"seed-{seed}"
@@ -53,20 +53,24 @@ def main(
         if shared is None:
             train(plan.model_copy(update={"seed": 1_000_000 * seed}), run)
         n = sum(int(FrameStore.open(run / part).lengths.sum()) for part in ("frames", "starts"))
-        config = agent.model_copy(update={"seed": seed})
+        config = AGENT.model_copy(update={"seed": seed})
+        policies: dict[str, Path] = {}
+        if (imitates := IMITATES[recipe]) is not None:
+            begins = imitates.model_copy(update={"seed": seed})
+            policies["imitating the N steps"] = imitated(run / "frames", here / "imitated", begins)
         imagined = train_agent(
             here / "imagined", world=str(run / "world"), recording=run / "frames", horizon=HORIZON, lanes=LANES,
-            config=config,
+            config=config, init=next(iter(policies.values()), None),
         )  # fmt: skip
-        policies = {"in the World of N steps": imagined, "N real steps": real(here / "real", plan, config, n)}
+        policies |= {"in the World of N steps": imagined, "N real steps": real(here / "real", plan, config, n)}
         if more:
             policies[f"{more} N real steps"] = real(here / "more", plan, config, more * n)
-        for name, policy in (policies | {"random": "random"}).items():
+        for name, policy in [*policies.items(), ("random", "random")]:
             gained = played(policy, plan.env_id, here / "eval" / name.replace(" ", "-"), plan.env_kwargs)
             results.setdefault(name, []).append(gained)
         there = {"world": str(run / "world"), "max_episode_steps": INSIDE}
         gained = played(imagined, "worldsim/World-v0", here / "eval" / "inside", there)
-        results.setdefault("the first, in that World", []).append(gained)
+        results.setdefault("its agent, in that World", []).append(gained)
         scores = {name: [vars(result) for result in of_seeds] for name, of_seeds in results.items()}
         write_atomically(out / "scores.json", json.dumps({"N": n, "seeds": scores}, indent=1))
 
@@ -75,6 +79,12 @@ def main(
         mean = nested_interval(np.array([result.returns for result in of_seeds]))
         score = f"  Crafter's score {np.mean([r.score for r in of_seeds]):.1f}%" if of_seeds[0].achieved else ""
         print(f"{name:<26}{mean.mean:6.2f} [{mean.low:.2f}, {mean.high:.2f}]{score}")
+
+
+def imitated(recording: Path, out: Path, config: ImitationConfig) -> Path:
+    """An agent that does what was done in a recording."""
+    kept = out / "agent.safetensors"
+    return kept if kept.exists() else imitate(recording, out, config=config)
 
 
 def real(out: Path, plan: Recipe, config: PPOConfig, steps: int) -> Path:
