@@ -66,7 +66,8 @@ def train(
 
     minutes: scales all training budgets so that they add up to this; data: a recording (LeRobotDataset or frame store)
     to train on instead of recording anew; init: a World (name or path) of the same sizes whose weights to begin with,
-    its encoder kept as it is, its decoder until `decoder_phases`. Can be killed at any time and started again.
+    its encoder kept as it is, its decoder until `decoder_phases`, its painter if the recipe trains none. Can be killed
+    at any time and started again.
     ValueError for an unknown recipe, an unfit checkpoint or recording, without the compiler that a recipe needs, and
     while another process trains in `out`; OSError when the disk is too small.
     """
@@ -372,6 +373,11 @@ def _train_dynamics(
         **recipe.dynamics.model_dump(), latent_channels=recipe.tokenizer.latent_channels, action_dim=spec.action_dim,
         policy_logits=spec.layout.logits, reward_values=_reward_values(store, base),
     )  # fmt: skip
+    painter = None
+    keeps = recipe.painter is None and recipe.field_of_view is not None  # it paints the same latents
+    if keeps and base is not None and base.painter is not None:
+        painter = base.painter
+        spec = spec.model_copy(update={"painter_steps": base.spec.painter_steps})
     torch.manual_seed(recipe.seed + 1)
     dynamics = Dynamics(config).to(device)
     if base is not None:
@@ -387,7 +393,7 @@ def _train_dynamics(
         copy = Dynamics(config)
         copy.load_state_dict({key: value.detach().cpu() for key, value in average.items()})
         trained = spec.model_copy(update={"shortcut": mix.shortcut > 0})
-        World(trained, tokenizer, copy, starts, overlay).save(out / "world")
+        World(trained, tokenizer, copy, starts, overlay, painter).save(out / "world")
 
     def loss(phase: Phase) -> Loss:
         nonlocal mix, made, places
