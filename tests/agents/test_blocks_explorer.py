@@ -95,7 +95,7 @@ def test_resting_is_exploring_with_stretches_of_nothing():
     assert 0.03 < rested / (12 * TICKS) < 0.25
 
 
-def test_building_changes_blocks_several_times_as_often():
+def test_building_changes_blocks_several_times_as_often_and_editing_more_so():
     env = gym.make("worldsim/BlocksSim-v0", size=(16, 16), disable_env_checker=True)
 
     def changed(name: str) -> float:
@@ -113,7 +113,9 @@ def test_building_changes_blocks_several_times_as_often():
                 before = voxels
         return changes / (12 * TICKS)
 
-    assert changed("building") > 2 * changed("resting") > 0.01
+    resting, building, editing = (changed(name) for name in ("resting", "building", "editing"))
+    assert building > 2 * resting > 0.01
+    assert editing > 1.5 * building
 
 
 def test_walking_forward_moves(walk):

@@ -236,7 +236,7 @@ def test_a_store_without_a_finished_episode_says_so(tmp_path):
         (
             "noise_env:Noise-v0",
             {"policy": "genius"},
-            "unknown policy 'genius'; there are auto, blocks, building, crafter, filming, own, pauses, random, resting",
+            "unknown policy 'genius'; there are auto, blocks, building, crafter, editing, filming, own, pauses, random",
         ),
         ("noise_env:Noise-v0", {"policy": "blocks"}, "are for worldsim/BlocksSim-v0, not for"),
         ("noise_env:Noise-v0", {"frames": 0}, "number of frames to record must be positive"),
