@@ -354,6 +354,8 @@ def test_sizes_that_cannot_work_are_told_at_once(quick: Recipe) -> None:
         Recipe.model_validate(quick.model_dump() | {"dynamics": {"layers": 2, "time_every": 3}})
     with pytest.raises(ValueError, match="a multiple of 4 times the heads"):
         Recipe.model_validate(quick.model_dump() | {"dynamics": {"channels": 100, "heads": 4}})
+    with pytest.raises(ValueError, match=r"text_channels .100. must be a multiple of 64"):
+        Recipe.model_validate(quick.model_dump() | {"dynamics": {"text_channels": 100}})
 
 
 def test_training_needs_no_video_library_and_no_window() -> None:

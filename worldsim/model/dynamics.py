@@ -34,7 +34,7 @@ from worldsim.model.layers import (
     rotation_in_time,
 )
 from worldsim.model.motion import Motion, places_before
-from worldsim.model.text import Text, TextEncoder, WordEncoder, encode_bytes, encode_words
+from worldsim.model.text import TEXT_HEAD, Text, TextEncoder, WordEncoder, encode_bytes, encode_words
 
 KNOWN_CELLS = 4  # a side: parts of a token of which it is told how much of them is known
 
@@ -76,6 +76,8 @@ class DynamicsConfig(BaseModel):
             raise ValueError("a causal network sees the frame before, and not known pixels: leave out sees_known")
         if self.channels % (4 * self.heads):  # rotary positions turn pairs by the row and by the column
             raise ValueError(f"channels ({self.channels}) must be a multiple of 4 times the heads ({self.heads})")
+        if not self.words and self.text_channels % TEXT_HEAD:
+            raise ValueError(f"text_channels ({self.text_channels}) must be a multiple of {TEXT_HEAD}")
         if self.layers < self.time_every:
             raise ValueError(
                 f"no block would attend through time: {self.layers} layers, and time_every is {self.time_every}"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from worldsim.model.layers import Block, RMSNorm, plain, rotation_in_time
 
 TEXT_LENGTH = 224  # bytes; longer text is cut (at a whole character)
+TEXT_HEAD = 64  # channels of an attention head of the encoder of bytes
 WORDS = 96  # words and pairs of a text that are read; the others are not
 _BUCKETS = 4096
 _PAD = 0
@@ -110,7 +111,7 @@ class TextEncoder(nn.Module):
     The first vector is a learned "no text" that every text has as well, so that attention to an empty text is defined.
     """
 
-    def __init__(self, channels: int, layers: int, head_dim: int = 64) -> None:
+    def __init__(self, channels: int, layers: int, head_dim: int = TEXT_HEAD) -> None:
         super().__init__()
         self.head_dim = head_dim
         self.bytes = nn.Embedding(256, channels)
