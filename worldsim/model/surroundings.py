@@ -95,19 +95,25 @@ class Surroundings(OfLanes):
         # From the camera's axes to those of each picture's.
         there = _product(self.turns.transpose(-1, -2), turn[:, None])
         rays = self._rays(pixel_places(height, width, moved.device))
-        for lane, row, column in (part.unbind(1) for part in (moved[..., 3] == 0).nonzero().split(_AT_ONCE)):
-            seen_along = (there[lane] * rays[row, column, None, None]).sum(-1)  # (pixels, PICTURES, 3)
-            found = self._places(seen_along, width / height)
-            visible = (seen_along[..., 2] > 0) & (found.abs() < 1).all(-1) & (self.shown[lane] >= 0)
-            if hidden is not None:
-                across, down = pixels_of(found, height, width).round().long().unbind(-1)
-                visible &= ~hidden[down.clamp(0, height - 1), across.clamp(0, width - 1)]
-            newest, picture = torch.where(visible, self.shown[lane], -1).max(1)
-            found = found.take_along_dim(picture[:, None, None], 1)[:, 0].clamp(-1, 1)
-            pixels = pixels_of(found, height, width)
-            colours = bilinear(self.frames.flatten(0, 1), lane * PICTURES + picture, pixels) / 255
-            colours = F.pad(colours, (0, 1), value=1.0)
-            moved[lane, row, column] = torch.where((newest >= 0)[:, None], colours, moved[lane, row, column])
+        unknown = moved[..., 3] == 0
+        # One lane after the other, so that what it is multiplied with, and so its rounding, is the same among many.
+        asks = unknown.flatten(1).any(1) & (self.shown >= 0).any(1)
+        for lane in asks.nonzero()[:, 0].tolist():
+            kept = (self.shown[lane] >= 0).nonzero()[:, 0]
+            axes = there[lane, kept].movedim(0, 1).flatten(0, 1).T  # (3, 3 * pictures), the first axis of all first
+            for row, column in (part.unbind(1) for part in unknown[lane].nonzero().split(_AT_ONCE)):
+                seen_along = (rays[row, column] @ axes).unflatten(1, (3, -1)).movedim(1, 2)  # (pixels, pictures, 3)
+                found = self._places(seen_along, width / height)
+                visible = (seen_along[..., 2] > 0) & (found.abs() < 1).all(-1)
+                if hidden is not None:
+                    across, down = pixels_of(found, height, width).round().long().unbind(-1)
+                    visible &= ~hidden[down.clamp(0, height - 1), across.clamp(0, width - 1)]
+                newest, picture = torch.where(visible, self.shown[lane, kept], -1).max(1)
+                is_there = newest >= 0
+                row, column, picture = row[is_there], column[is_there], picture[is_there]
+                found = found[is_there].take_along_dim(picture[:, None, None], 1)[:, 0]
+                colours = bilinear(self.frames[lane], kept[picture], pixels_of(found, height, width)) / 255
+                moved[lane, row, column] = F.pad(colours, (0, 1), value=1.0)
         return moved
 
     def ahead(self, moved: Tensor, overlay: Tensor | None = None) -> tuple[Tensor, Tensor]:
