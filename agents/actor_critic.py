@@ -60,9 +60,11 @@ def halved(frames: Tensor) -> Tensor:
     while min(frames.shape[-3:-1]) > _LARGE:
         height, width = (side // 2 for side in frames.shape[-3:-1])
         pictures = frames.reshape(-1, *frames.shape[-3:]).permute(0, 3, 1, 2)
+        if pictures.device.type != "cpu":  # where bytes are not pooled
+            pictures = pictures.float()
         # Linear between pixels is the mean of four here, and eight times as fast as their sum written out.
         small = F.interpolate(pictures[:, :, : 2 * height, : 2 * width], (height, width), mode="bilinear")
-        frames = small.permute(0, 2, 3, 1).reshape(*frames.shape[:-3], height, width, 3)
+        frames = small.round().byte().permute(0, 2, 3, 1).reshape(*frames.shape[:-3], height, width, 3)
     return frames
 
 
@@ -121,7 +123,7 @@ class ActorCritic(nn.Module):
             agent = cls(ActorCriticConfig.model_validate_json(facts["actor_critic"])).to(device)
             agent.load_state_dict(tensors)
         except (KeyError, ValidationError, RuntimeError) as error:
-            raise ValueError(f"{path} holds no agent that `worldsim agent train` wrote: {error}") from None
+            raise ValueError(f"{path} holds no agent that `worldsim agent` wrote: {error}") from None
         return agent.eval()
 
 

@@ -46,7 +46,7 @@ class BlocksExplorer:
     def __init__(self, rng: np.random.Generator, rest: float = 0.0, edit: float = 0.0, hammer: float = 0.0) -> None:
         """rest: weight of doing nothing for some seconds; 2 makes one tick in eight of it. edit: of breaking and
         placing blocks over and over; with 14, and that rest, a block changes in one tick of 25, with 0 in one of 87.
-        hammer: of doing so without a pause while it turns.
+        hammer: of doing so in quick clicks while it turns.
         """
         self._rng = rng
         # Behaviours with their weights. A behaviour with a long run needs a small weight: see the measured shares in

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -35,11 +36,12 @@ def imitate(
     device: str = "auto",
     show: bool = True,
 ) -> Path:
-    """Train an `ActorCritic` on a frame store that `worldsim record` wrote; the path of its agent.safetensors.
+    """Train an `ActorCritic` on a frame store, as `worldsim train` leaves one; the path of its agent.safetensors.
 
     Of all passes the agent is kept whose actions are nearest to those of episodes that it did not learn from. Where an
     episode was cut off, its last steps teach no value. Takes minutes, and begins anew after a stop. ValueError if the
-    frames are too small, if there are fewer than two episodes, or while another process trains in `out`.
+    frames are too small, if there are fewer than two episodes, or while another process trains in `out`;
+    FloatingPointError if the loss is no number any more.
     """
     config, on = config or ImitationConfig(), pick_device(device)
     store = FrameStore.open(recording)
@@ -62,14 +64,14 @@ def imitate(
     def losses(rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Of the actions of some rows, and of their values, (rows,) each."""
         seen = np.maximum(rows[:, None] + np.arange(1 - config.stack, 1), first[rows, None])
-        frames = torch.from_numpy(store.frames[seen]).to(on)
-        logits, values = agent(halved(frames).permute(0, 2, 3, 1, 4))
+        frames = halved(torch.from_numpy(store.frames[seen])).permute(0, 2, 3, 1, 4)
+        logits, values = agent(frames.to(on))
         actions = agent.layout.scale(torch.from_numpy(np.array(store.actions[rows])).to(on))
         value = F.mse_loss(values, torch.from_numpy(returns[rows]).to(on), reduction="none")
         return agent.layout.loss(logits, actions), value * torch.from_numpy(known[rows]).to(on)
 
     with alone(out), tqdm(total=config.passes * batches, unit=" batches", disable=not show) as bar:
-        best, kept = float("inf"), agent.state_dict()
+        best, kept = float("inf"), {}
         for _ in range(config.passes):
             for rows in np.array_split(rng.permutation(learns), batches):
                 action, value = losses(np.sort(rows))
@@ -82,6 +84,8 @@ def imitate(
             with torch.no_grad():
                 parts = [losses(rows)[0] for rows in np.array_split(shows, -(-len(shows) // config.batch))]
             off = float(torch.cat(parts).mean())
+            if not math.isfinite(off):
+                raise FloatingPointError("the loss of the agent is no number any more: lower its learning rate")
             bar.set_postfix(held_out=f"{off:.3f}")
             if off < best:
                 best, kept = off, copy.deepcopy(agent.state_dict())

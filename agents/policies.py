@@ -137,7 +137,7 @@ def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Policy:
     clicks for most of the time. "filming" walks and looks about the block world slowly, as with a camera. "pauses" acts
     at random in a Box for half of the time, and for half of it not at all. "scripted" is for BallsGoalSim and goes
     straight to the mark; "own" is the policy of a learned World; "plan:WORLD" tries out futures in a World, by name or
-    path; the path of a file agent.safetensors is an agent of `worldsim agent train`.
+    path; the path of a file agent.safetensors is an agent of `worldsim agent`.
 
     All of the policy's randomness comes from `rng`. ValueError for an unknown name, or one that does not fit.
     """

@@ -53,17 +53,19 @@ def main(
     begin = [lab.begin(seed, frames=3) for seed in range(FIRST_SEED, FIRST_SEED + starts)]
     kept_scores = out / "scores.json"
     scores: dict[str, list[dict]] = json.loads(kept_scores.read_text()) if kept_scores.exists() else {}
+    if any(len(row["inside"]) != starts for rows in scores.values() for row in rows):
+        raise SystemExit(f"{kept_scores} is of another number of starts than {starts}: use another OUT")
     for horizon in horizons:
         here = out / f"horizon-{horizon}"
         train_agent(here, world=str(run / "world"), recording=run / "frames", config=AGENT, horizon=horizon, init=init)
         rows = scores.setdefault(str(horizon), [])
-        agents = [path for path in [init] if path] + sorted(here.glob("agent-*.safetensors"), key=steps_of)
-        for path in agents[len(rows) :]:
+        kept = [(steps_of(path), path) for path in here.glob("agent-*.safetensors")]
+        for steps, path in sorted([(0, init), *kept] if init else kept)[len(rows) :]:
             make = partial(Playing, ActorCritic.load(path))
             inside, outside = returns_inside(lab, world, begin, make), returns_outside(lab, begin, make)
             means = "  outside ".join("{:5.2f} [{:.2f}, {:.2f}]".format(*mean_interval(x)) for x in (inside, outside))
-            print(f"horizon {horizon:>2}, {steps_of(path):>7,} steps: inside {means}", flush=True)
-            rows.append({"steps": steps_of(path), "inside": inside.tolist(), "outside": outside.tolist()})
+            print(f"horizon {horizon:>2}, {steps:>7,} steps: inside {means}", flush=True)
+            rows.append({"steps": steps, "inside": inside.tolist(), "outside": outside.tolist()})
             write_atomically(kept_scores, json.dumps(scores, indent=1))
         inside, outside = (np.array([np.mean(row[name]) for row in rows]) for name in ("inside", "outside"))
         r, violation = correlation(inside, outside), rank_violation(inside, outside)
@@ -72,8 +74,8 @@ def main(
 
 
 def steps_of(path: Path) -> int:
-    """Of an agent that was kept on the way, by its name; 0 of the one that it began with."""
-    return int(path.stem.removeprefix("agent").removeprefix("-") or 0)
+    """Of an agent that was kept on the way, by its name."""
+    return int(path.stem.removeprefix("agent-"))
 
 
 def plot(scores: dict[str, list[dict]], path: Path) -> None:

@@ -95,7 +95,7 @@ def agent_imitate(
     --world runs/crafter/world --recording runs/crafter/frames --init runs/imitated/agent.safetensors`
 
     Args:
-        recording: A frame store that `worldsim record` or `worldsim train` wrote.
+        recording: What `worldsim train` leaves in OUT/frames.
         out: Directory for agent.safetensors.
         device: "auto" takes a CUDA device if there is one.
         config: How it learns.
@@ -121,9 +121,9 @@ def agent_eval(
     Example: `worldsim agent eval runs/agent/agent.safetensors --env worldsim/BallsGoalSim-v0 --out runs/agent/eval`
 
     Args:
-        policies: One or more, each a file that `worldsim agent train` wrote, or "random", "scripted" (of BallsGoalSim),
-            "own" (a World's own policy, in that World), or "plan:WORLD", which tries out futures in a World. Of some,
-            for example agents that learned with other seeds, it also says what they gain together.
+        policies: One or more, each a file agent.safetensors that `worldsim agent` wrote, or "random", "scripted" (of
+            BallsGoalSim), "own" (a World's own policy, in that World), or "plan:WORLD", which tries out futures in a
+            World. Of some, for example agents that learned with other seeds, it also says what they gain together.
         env: Id of the environment, real or learned, or `module:id`.
         env_kwargs: Arguments of the environment as a JSON object, for example '{"world": "runs/balls_goal/world"}'.
         episodes: How many episodes to play.

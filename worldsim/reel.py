@@ -151,9 +151,13 @@ def _tile(world: World, height: int, width: int) -> tuple[int, int]:
 
 
 def _learned(world: World, height: int, width: int) -> tuple[int, int]:
-    """Of the sizes that the World has learned from the one most like it in shape, in tokens."""
-    sizes = [(high // PATCH, wide // PATCH) for high, wide in (world.size, *world.spec.sizes)]
-    return min(sizes, key=lambda size: abs(math.log(size[0] / size[1] * width / height)))
+    """Of the sizes that the World has learned from the one most like it in shape, and then in area, in tokens."""
+
+    def unlike(size: tuple[int, int]) -> tuple[float, float]:
+        taller, wider = math.log(size[0] / height), math.log(size[1] / width)
+        return round(abs(taller - wider), 6), abs(taller + wider)
+
+    return min(((high // PATCH, wide // PATCH) for high, wide in (world.size, *world.spec.sizes)), key=unlike)
 
 
 def _smaller(world: World, reel: Reel) -> Reel:

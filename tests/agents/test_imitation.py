@@ -7,11 +7,14 @@ from pathlib import Path
 import corridor
 import numpy as np
 import pytest
+import torch
 
+from worldsim.agents.actor_critic import ActorCritic, FrameStack
 from worldsim.agents.evaluation import evaluate
 from worldsim.agents.imitation import imitate, value_targets
 from worldsim.agents.ppo_config import ImitationConfig, PPOConfig
 from worldsim.agents.training import train_agent
+from worldsim.cli import main
 from worldsim.data.episodes import Episode, RecordSettings, env_facts
 from worldsim.data.store import FrameStore, StoreWriter
 
@@ -48,6 +51,41 @@ def test_it_does_what_was_done(tmp_path: Path) -> None:
         config=PPOConfig(steps=16, rollout=4, **SMALL),
     )  # fmt: skip
     assert evaluate(str(begun), "Corridor-v0", episodes=30, show=False).mean.mean > 0.9
+
+
+def test_it_is_shown_what_it_sees_when_it_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = corridor_store(tmp_path / "frames", 8)
+    store = FrameStore.open(recording)
+    wanted = set()
+    for episode in range(len(store)):
+        frames, stack = torch.from_numpy(store.episode(episode).frames), FrameStack(1, 3, (36, 36))
+        stack.begin(0, frames[0])
+        wanted.add(stack.frames[0].numpy().tobytes())
+        stack.push(frames[1:2])
+        wanted.add(stack.frames[0].numpy().tobytes())
+    seen = set()
+    look = ActorCritic.forward
+
+    def watched(agent: ActorCritic, stacked: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.update(picture.numpy().tobytes() for picture in stacked)
+        return look(agent, stacked)
+
+    monkeypatch.setattr(ActorCritic, "forward", watched)
+    imitate(recording, tmp_path / "agent", config=ImitationConfig(passes=1, **SMALL | {"stack": 3}), show=False)
+    assert seen == wanted
+
+
+def test_the_command_and_what_it_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recording = corridor_store(tmp_path / "frames", 4)
+    command = ["agent", "imitate", str(recording), "--out", str(tmp_path / "agent"), "--passes", "1", "--hidden", "16"]
+    assert main(command) == 0
+    assert ActorCritic.load(tmp_path / "agent" / "agent.safetensors").config.hidden == 16
+    assert main([*command, "--learning-rate", "1e38"]) != 0
+    assert "no number any more" in capsys.readouterr().err
+    assert ActorCritic.load(tmp_path / "agent" / "agent.safetensors").config.hidden == 16, "what was there is kept"
+    loop = ["agent", "train", "--world", "balls_goal", "--real-steps", "1000", "--init", str(tmp_path)]
+    assert main(loop) != 0
+    assert "--real-steps goes with --world RECIPE alone" in capsys.readouterr().err
 
 
 def test_values_are_what_was_still_gained(tmp_path: Path) -> None:

@@ -134,12 +134,17 @@ def test_what_does_not_fit_is_said_at_once(recipe: Recipe, tmp_path: Path) -> No
         ("made all at once", {"dynamics": values["dynamics"] | {"sees_motion": True}}),
         ("made all at once", {"tokenizer": values["tokenizer"] | {"stride": 1, "carries": True}}),
         ("multiples of 16", {"sizes": [(40, 32)]}),
+        ("names one twice", {"sizes": [(48, 32), (48, 32)]}),
+        ("leave out sizes", {"film": None, "sizes": [(48, 32)], "tokenizer": values["tokenizer"] | {"stride": 1}}),
     ):
         with pytest.raises(ValidationError, match=message):
             Recipe.model_validate(values | changes)
     longer = recipe.model_copy(update={"dynamics_phases": [Phase(minutes=1, batch=4, time=9)], "frames": 64})
     with pytest.raises(ValueError, match="films of 18 frames need episodes as long, and the longest has 16"):
         train(longer, tmp_path / "long", show=False)
+    short = recipe.model_copy(update={"sizes": [(48, 32)], "frames": 64, "episode_frames": 4})
+    with pytest.raises(ValueError, match="the longest has 4"):
+        train(short, tmp_path / "short", show=False)
     wrong = recipe.model_copy(update={"dynamics_phases": [Phase(minutes=1, batch=4, settings={"own": 0.5})]})
     with pytest.raises(ValidationError, match="own"):
         train(wrong, tmp_path / "wrong", show=False)

@@ -112,13 +112,14 @@ def test_trained_again_it_is_what_it_was_and_others_begin_with_it(run: Path, rec
     again = worldsim.load(train(more, tmp_path / "more", init=str(run / "world"), show=False), "cpu", "float32")
     noise = torch.randn(8, 2, 3, 12, generator=torch.Generator().manual_seed(0))
     assert paint_frames(again, ["at night"] * 8, noise).double().mean() < 100, "it knows the night from before"
-    unpainted = more.model_copy(update={"painter": None, "painter_phases": []})
+    unpainted = more.model_copy(update={"painter": None, "painter_phases": [], "guidance_scale": 1.0})
     path = train(unpainted, tmp_path / "kept", data=run / "frames", init=str(run / "world"), show=False)
     kept, first = (worldsim.load(each, "cpu", "float32") for each in (path, run / "world"))
     assert kept.painter is not None, "a recipe that trains no painter leaves it as it is"
     assert first.painter is not None
     assert all(torch.equal(*pair) for pair in zip(kept.painter.parameters(), first.painter.parameters(), strict=True))
     assert kept.spec.painter_steps == first.spec.painter_steps
+    assert kept.spec.guidance_scale == first.spec.guidance_scale == 2.0
     assert recipe.painter is not None
     wider = recipe.painter.model_copy(update={"sizes": SIZES.model_copy(update={"layers": 4})})
     with pytest.raises(ValueError, match="the network that the painter is to begin with"):

@@ -27,7 +27,7 @@ _FAR = 4  # deviations of a reward from the mean
 
 def to_device(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
     """The array as a tensor; copied to a CUDA device if it takes at most half of the memory that is free there."""
-    tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
+    tensor = array if isinstance(array, Tensor) else torch.from_numpy(_readable(array))
     if device.type == "cuda" and tensor.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
         return tensor.to(device)
     return tensor
@@ -44,7 +44,7 @@ def frame_batches(store: FrameStore, batch: int, device: torch.device, seed: int
     ValueError if no episode has `stride` frames.
     """
     rng = np.random.default_rng(seed)
-    frames = to_device(_readable(store.frames), device)
+    frames = to_device(store.frames, device)
     rows = rows_of(store, stride)
     if not len(rows):
         raise ValueError(f"no episode has {stride} frames: record longer ones, or lower the tokenizer's stride")
@@ -95,7 +95,13 @@ def encode_store(
 
 
 def film_batches(
-    store: FrameStore, latents: np.ndarray, stride: int, batch: int, time: int, device: torch.device, seed: int
+    store: FrameStore,
+    latents: np.ndarray | Tensor,
+    stride: int,
+    batch: int,
+    time: int,
+    device: torch.device,
+    seed: int,
 ) -> Iterator[Batch]:
     """Endless batches of random clips of `time` latents: the tensor arguments of `worldsim.model.filming.film_loss`.
 
@@ -107,7 +113,7 @@ def film_batches(
     if not room.sum():
         raise ValueError(f"no episode has {time * stride} frames: record longer ones, or train on shorter clips")
     ends = np.cumsum(room)
-    values = to_device(_readable(latents), device)
+    values = to_device(latents, device)
     texts = [Captions(store, episode) for episode in range(len(store))]
     while True:
         choice = rng.integers(0, ends[-1], batch)
@@ -179,7 +185,7 @@ def clip_batches(
         last = store.starts[episodes] + store.lengths[episodes] - np.where(ended[episodes], 1, time)
         return episodes, np.clip(first, store.starts[episodes], last)
 
-    values = to_device(_readable(latents), device)
+    values = to_device(latents, device)
     actions = torch.from_numpy(np.array(store.actions))
     rewards = torch.from_numpy(np.array(store.rewards))
     terminated = torch.from_numpy(np.array(store.terminated)).float()

@@ -76,7 +76,7 @@ class DynamicsConfig(BaseModel):
             raise ValueError("a causal network sees the frame before, and not known pixels: leave out sees_known")
         if self.channels % (4 * self.heads):  # rotary positions turn pairs by the row and by the column
             raise ValueError(f"channels ({self.channels}) must be a multiple of 4 times the heads ({self.heads})")
-        if not self.words and self.text_channels % TEXT_HEAD:
+        if not self.words and (self.text_channels < TEXT_HEAD or self.text_channels % TEXT_HEAD):
             raise ValueError(f"text_channels ({self.text_channels}) must be a multiple of {TEXT_HEAD}")
         if self.layers < self.time_every:
             raise ValueError(

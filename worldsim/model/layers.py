@@ -18,7 +18,7 @@ _FEW, _MANY = 4, 1024  # queries up to which attention is written out, in float3
 _PIECE = 256  # numbers of a row that are summed in one go, by measurement: AMX, one thread and two
 _TRIED = (1, 2, 17, 40, 42, 80, 84, 100, 126, 160, 168, 252, 336, 480, 640, 672, 1344)  # rows, of one lane and many
 PLACE_FEATURES = 20  # of `place_features`: four waves both ways as cosine and sine, three products, a constant
-Rotation = tuple[Tensor, Tensor]  # cosines and sines, each (..., tokens, head_dim // 2) in float32
+Rotation = tuple[Tensor, Tensor]  # what `rotate` takes, each (..., tokens, head_dim) in float32
 
 
 def rotary_angles(positions: Tensor, dims: int, longest: float) -> Tensor:
@@ -32,8 +32,7 @@ def rotary_angles(positions: Tensor, dims: int, longest: float) -> Tensor:
 
 def rotation_in_time(positions: Tensor, head_dim: int) -> Rotation:
     """The rotation for whole-frame positions in time (..., time)."""
-    angles = rotary_angles(positions, head_dim // 2, 1000.0)
-    return angles.cos().float(), angles.sin().float()
+    return _rotation(rotary_angles(positions, head_dim // 2, 1000.0))
 
 
 def rotation_in_space(
@@ -42,7 +41,7 @@ def rotation_in_space(
     """The rotation for a grid of height x width tokens, row by row, then `extra` tokens that have no place.
 
     Half of the pairs turn with the row, half with the column. Positions are centred, so a larger picture extends the
-    grid on all sides and the middle keeps its meaning. Cosines and sines: (height * width + extra, head_dim // 2).
+    grid on all sides and the middle keeps its meaning. Its parts are (height * width + extra, head_dim).
     """
     pairs = head_dim // 4
     rows = torch.arange(height, device=device) - (height - 1) / 2
@@ -50,8 +49,13 @@ def rotation_in_space(
     by_row = rotary_angles(rows, pairs, 50.0)[:, None].expand(height, width, pairs)
     by_column = rotary_angles(columns, pairs, 50.0)[None].expand(height, width, pairs)
     angles = torch.cat([by_row, by_column], -1).reshape(height * width, 2 * pairs)
-    angles = F.pad(angles, (0, 0, 0, extra))
-    return angles.cos().float(), angles.sin().float()
+    return _rotation(F.pad(angles, (0, 0, 0, extra)))
+
+
+def _rotation(angles: Tensor) -> Rotation:
+    """By angles (..., head_dim // 2), each of a channel of the first half and of its partner in the second."""
+    cosine, sine = angles.cos().float(), angles.sin().float()
+    return torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)
 
 
 def place_features(height: int, width: int, device: torch.device) -> Tensor:
@@ -71,13 +75,9 @@ def place_features(height: int, width: int, device: torch.device) -> Tensor:
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """Turn queries or keys (..., heads, tokens, head_dim) by a rotation that broadcasts over the leading axes."""
     cosine, sine = (part.to(x.dtype) for part in rotation)
+    x = x.contiguous()  # what lies apart in memory is multiplied five times as slowly on a CPU
     first, second = x.chunk(2, -1)
-    if plain(x):
-        return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
-    turned = torch.empty_like(x, memory_format=torch.contiguous_format)
-    torch.addcmul(first * cosine, second, sine, value=-1, out=turned[..., : first.shape[-1]])
-    torch.addcmul(first * sine, second, cosine, out=turned[..., first.shape[-1] :])
-    return turned
+    return torch.addcmul(x * cosine, torch.cat([second, first], -1), sine)
 
 
 def plain(x: Tensor) -> bool:

@@ -36,7 +36,8 @@ class DynamicsSizes(BaseModel):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        DynamicsConfig(**self.model_dump(), action_dim=1, policy_logits=1)  # now, and not after the recording
+        # Now, and not after the recording. Of films and painters, which read words; what reads bytes asks for more.
+        DynamicsConfig(**self.model_dump(), words=True, action_dim=1, policy_logits=1)
         return self
 
 
@@ -90,7 +91,7 @@ class Recipe(BaseModel):
     painter_phases: list[Phase] = []
     guidance_scale: float = Field(default=1.0, gt=0, description="of films and painted frames, see WorldSpec")
     sizes: list[tuple[int, int]] = Field(
-        default=[], description="further (height, width) of films: as many frames of each are recorded and learned from"
+        default=[], description="further (height, width) of films: the dynamics learns from as many frames of each"
     )
     starts: int = Field(default=32, description="start contexts that are stored with the World")
     start_frames: int = Field(default=16, description="frames of each start context; cut to context_length")
@@ -110,8 +111,12 @@ class Recipe(BaseModel):
             raise ValueError(
                 "films are made all at once, not from frames before: leave out carries, sees_motion and shares_motion"
             )
+        if self.film is None:
+            DynamicsConfig(**self.dynamics.model_dump(), action_dim=1, policy_logits=1)
         if self.sizes and self.film is None:
             raise ValueError("only films are of many sizes: leave out sizes")
+        if len(set(self.sizes)) < len(self.sizes):
+            raise ValueError(f"sizes names one twice: {self.sizes}")
         for size in self.sizes:
             check_size(size)
         return self

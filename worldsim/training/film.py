@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from worldsim.data.batches import Captions, ahead, film_batches, frame_batches
+from worldsim.data.batches import Captions, ahead, film_batches, frame_batches, to_device
 from worldsim.data.store import FrameStore
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.filming import FilmConfig, film_loss, sample_film
@@ -83,6 +83,7 @@ def mixed_batches(
     """
     rng = np.random.default_rng([seed, 3])
     area = recorded[0][0].size[0] * recorded[0][0].size[1]
+    on_device = [(store, to_device(latents, device)) for store, latents in recorded]  # once, for clips and pictures
 
     def of_each_size(batch: int, time: int) -> list[Iterator[Batch]]:
         return [
@@ -90,7 +91,7 @@ def mixed_batches(
                 store, latents, stride, max(round(batch * area / (store.size[0] * store.size[1])), 1), time, device,
                 seed + number,
             )
-            for number, (store, latents) in enumerate(recorded)
+            for number, (store, latents) in enumerate(on_device)
         ]  # fmt: skip
 
     clips, singles = of_each_size(phase.batch, phase.time), of_each_size(phase.batch * phase.time, 1)

@@ -51,6 +51,7 @@ class Progress:
 
 
 WARMUP_STEPS = 100
+_SHAPES = 64  # of batches that are compiled for, in all phases; PyTorch's own limit of 8 leaves the others uncompiled
 _DECAY = 0.01
 
 
@@ -142,6 +143,7 @@ class Training:
         data = batches(phase, 1000 * index + self.progress.step)
         flops = self._flops(loss, next(data))
         peak = matmul_flops(self.device, self.dtype)
+        torch._dynamo.config.recompile_limit = _SHAPES
         step_loss = torch.compile(self._autocast(loss), dynamic=False) if self.compiled else loss
         bar = tqdm(
             total=round(end - start), initial=round(self.progress.seconds - start), unit="s", disable=not self.show,
@@ -151,9 +153,7 @@ class Training:
         saved = self.progress.seconds
         recent: dict[str, float] = {}
         clock: float | None = None
-        compiled: set[tuple[torch.Size, ...]] = (
-            set()
-        )  # the first step of each shape compiles: that is not training time
+        compiled: set[tuple[torch.Size, ...]] = set()  # shapes, the first step of which is not training time
         for batch in data:
             share = (self.progress.seconds - start) / (end - start)
             rate = (phase.rate + (phase.rate_end - phase.rate) * min(share, 1.0)) * min(

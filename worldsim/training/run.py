@@ -172,6 +172,11 @@ def _check_recording(recipe: Recipe, store: FrameStore) -> None:
     """
     check_size(store.size)
     longest = int(store.lengths.max()) + 1
+    if recipe.sizes and not store.env_id:
+        raise ValueError("this recording is of no environment, to record films of other sizes in: leave out sizes")
+    for size in recipe.sizes:
+        env_facts(store.env_id, store.env_kwargs | {"size": list(size)})  # an environment that has none says so
+        longest = min(longest, recipe.episode_frames + 1)
     if recipe.film is not None:
         needed = recipe.tokenizer.stride * max(phase.time for phase in recipe.dynamics_phases)
         if needed >= longest:
@@ -255,9 +260,7 @@ def _take_over(ours: nn.Module, theirs: nn.Module) -> None:
 def _other_sizes(
     recipe: Recipe, store: FrameStore, tokenizer: Tokenizer, out: Path, device: torch.device, show: bool
 ) -> list[Recorded]:
-    """Films of the recipe's further sizes, each of other seeds. ValueError if the recording is of no environment."""
-    if recipe.sizes and not store.env_id:
-        raise ValueError("this recording is of no environment, to record films of other sizes in: leave out sizes")
+    """Films of the recipe's further sizes, each of other seeds."""
     recorded = []
     for number, (height, width) in enumerate(recipe.sizes, 1):
         name = f"{height}x{width}"
@@ -374,10 +377,10 @@ def _train_dynamics(
         policy_logits=spec.layout.logits, reward_values=_reward_values(store, base),
     )  # fmt: skip
     painter = None
-    keeps = recipe.painter is None and recipe.field_of_view is not None  # it paints the same latents
-    if keeps and base is not None and base.painter is not None:
-        painter = base.painter
-        spec = spec.model_copy(update={"painter_steps": base.spec.painter_steps})
+    if base is not None and recipe.painter is None and recipe.field_of_view is not None:
+        painter = base.painter  # it paints the same latents
+        paints = {"painter_steps": base.spec.painter_steps, "guidance_scale": base.spec.guidance_scale}
+        spec = spec.model_copy(update=paints if painter is not None else {})
     torch.manual_seed(recipe.seed + 1)
     dynamics = Dynamics(config).to(device)
     if base is not None:
