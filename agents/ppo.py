@@ -142,6 +142,7 @@ class PPO:
         if device.type == "cuda":  # on a CPU, bfloat16 outside of compiled code is many times slower
             self.agent.dtype = torch.bfloat16
         self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.first: ActorCritic | None = None
         self.stepper = Stepper(envs, config.stack, self.agent.config.size, device)
         self.progress = Learning()
         self._return = torch.zeros(envs.num_envs, device=device)
@@ -158,6 +159,7 @@ class PPO:
         if other.config != self.agent.config:
             raise ValueError(f"the agent {agent} is {other.config}, and this one {self.agent.config}")
         self.agent.load_state_dict(other.state_dict())
+        self.first = other.requires_grad_(False)
 
     def train(self, *, show: bool = True, checkpoint_seconds: float = 120.0) -> ActorCritic:
         """Learn until `config.steps` steps are done. A run that was stopped goes on from its checkpoint.
@@ -167,6 +169,8 @@ class PPO:
         """
         self._resume()
         config, lanes = self.config, len(self._return)
+        if config.stay and self.first is None:
+            raise ValueError("stay is about the agent that it begins with: give that one (init), or leave it out")
         if self.progress.steps >= config.steps:
             return self.agent.eval()
         torch.manual_seed(config.seed + self.progress.steps)
@@ -238,6 +242,10 @@ class PPO:
         real = rollout.real.flatten().nonzero().flatten()
         stacked, actions = rollout.stacked[:-1].flatten(0, 1), rollout.actions.flatten(0, 1)
         log_probs, gained, wanted = rollout.log_probs.flatten(), gained.flatten(), wanted.flatten()
+        first = None
+        if config.stay and self.first is not None:
+            with torch.no_grad():
+                first = torch.cat([self.first(part)[0] for part in stacked.chunk(config.minibatches)])
         for _ in range(config.epochs):
             for picked in real[torch.randperm(len(real), device=real.device)].chunk(config.minibatches):
                 logits, values = self.agent(stacked[picked])
@@ -249,6 +257,8 @@ class PPO:
                 value_loss = F.mse_loss(values, wanted[picked])
                 entropy = layout.entropy(logits).mean()
                 loss = policy_loss + config.value_weight * value_loss - config.entropy * entropy
+                if first is not None:  # as offline RL with learned models does (BRAC, arXiv 1911.11361)
+                    loss = loss + config.stay * layout.divergence(logits, first[picked]).mean()
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 norm = nn.utils.clip_grad_norm_(self.agent.parameters(), 0.5)

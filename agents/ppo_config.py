@@ -30,6 +30,12 @@ class PPOConfig(AgentConfig):
     gae_lambda: float = Field(default=0.95, ge=0, le=1, description="Of generalised advantages, arXiv 1506.02438")
     clip: float = Field(default=0.2, gt=0, description="How far the odds of an action may move in one update")
     entropy: float = Field(default=0.01, ge=0, description="Weight of the entropy of its actions")
+    stay: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of how far its actions are from those of the agent that it began with (`init`): who is to "
+        "earn in a World is to do what was recorded there, the rest is made up",
+    )
     keep: int = Field(
         default=0, ge=0, description="So many agents on the way are kept beside the last: agent-STEPS.safetensors"
     )

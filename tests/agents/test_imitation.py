@@ -21,15 +21,15 @@ from worldsim.data.store import FrameStore, StoreWriter
 SMALL = {"channels": 8, "hidden": 32, "stack": 1}
 
 
-def corridor_store(directory: Path, episodes: int, ended: bool = True) -> Path:
-    """Episodes in which the bar goes straight to the red end, both steps of each."""
+def corridor_store(directory: Path, episodes: int, ended: bool = True, wrong: bool = False) -> Path:
+    """Episodes in which the bar goes straight to the red end, both steps of each, or to the other one."""
     settings = RecordSettings("Corridor-v0", policy="straight", episode_frames=2)
     writer = StoreWriter(directory, settings, env_facts("Corridor-v0", {}))
     writer.prepare(episodes)
     env = corridor.Corridor()
     for number in range(episodes):
         frames = [env.reset(seed=number)[0]]
-        action = int(env.goal > 0)
+        action = int((env.goal > 0) != wrong)
         frames.append(env.step(action)[0])
         over = np.array([False, ended])
         writer.commit(number, writer.write(number, [Episode(
@@ -51,6 +51,25 @@ def test_it_does_what_was_done(tmp_path: Path) -> None:
         config=PPOConfig(steps=16, rollout=4, **SMALL),
     )  # fmt: skip
     assert evaluate(str(begun), "Corridor-v0", episodes=30, show=False).mean.mean > 0.9
+
+
+def test_an_agent_stays_near_the_one_that_it_began_with(tmp_path: Path) -> None:
+    """Where the recording went the other way: to the end that costs 1."""
+    wrong = corridor_store(tmp_path / "frames", 64, wrong=True)
+    config = ImitationConfig(passes=10, batch=16, learning_rate=2e-3, **SMALL)
+    init = imitate(wrong, tmp_path / "wrong", config=config, show=False)
+
+    def gained(stay: float) -> float:
+        learns = PPOConfig(steps=4096, learning_rate=2e-3, stay=stay, **SMALL)
+        out = tmp_path / str(stay)
+        agent = train_agent(out, env_id="Corridor-v0", lanes=16, init=init, config=learns, show=False)
+        return evaluate(str(agent), "Corridor-v0", episodes=30, show=False).mean.mean
+
+    near = gained(20.0)
+    assert near < -0.5
+    assert gained(0.0) > near + 0.5
+    with pytest.raises(ValueError, match="stay is about the agent that it begins with"):
+        train_agent(tmp_path / "alone", env_id="Corridor-v0", config=PPOConfig(stay=1.0, **SMALL), show=False)
 
 
 def test_it_is_shown_what_it_sees_when_it_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,3 +101,15 @@ def test_what_is_drawn_lies_in_the_space(space: spaces.Space) -> None:
     for row in flat.numpy():
         assert space.contains(row.astype(space.dtype))
         assert np.array_equal(row.astype(space.dtype).astype(np.float32), row)
+
+
+@pytest.mark.parametrize("name", [name for name in SPACES if name != "switches"])  # those are rounded
+def test_the_divergence_is_what_more_it_costs_to_tell_of_others(name: str) -> None:
+    """Cross-entropy less entropy, by actions that were drawn."""
+    layout = action_layout(SPACES[name])
+    ours, others = 0.5 * torch.randn(2, layout.logits, generator=torch.Generator().manual_seed(1))
+    assert float(layout.divergence(ours, ours)) == pytest.approx(0, abs=1e-6)
+    many = torch.rand(20_000, len(layout.centre), generator=torch.Generator().manual_seed(0))
+    drawn = layout.scale(layout.sample(ours.expand(len(many), -1), many))
+    costs = layout.loss(others.expand(len(many), -1), drawn) - layout.loss(ours.expand(len(many), -1), drawn)
+    assert float(layout.divergence(ours, others)) == pytest.approx(float(costs.mean()), rel=0.1)

@@ -136,3 +136,12 @@ class ActionLayout:
             of_each = torch.special.entr(part.softmax(-1)).sum(-1)
             total = total + (of_each if segment.kind == "categorical" else of_each.sum(-1))
         return total
+
+    def divergence(self, logits: Tensor, others: Tensor) -> Tensor:
+        """Kullback-Leibler divergence (...) in nats of the actions of logits from those of others, parts added up."""
+        total = torch.zeros(logits.shape[:-1], device=logits.device)
+        for (segment, part), (_, other) in zip(self._parts(logits.float()), self._parts(others.float()), strict=True):
+            ours = part.log_softmax(-1)
+            of_each = (ours.exp() * (ours - other.log_softmax(-1))).sum(-1)
+            total = total + (of_each if segment.kind == "categorical" else of_each.sum(-1))
+        return total

@@ -16,7 +16,7 @@ RECIPE = Recipe(
     # latents move by a token. At 64x64 a tile of 7 pixels lies in tokens in many ways, and was not learned (NOTES.md).
     env_kwargs={"size": [144, 144]},
     frames=90_000,  # with the 9,600 of the start contexts fewer than 100,000 real steps
-    episode_frames=600,
+    episode_frames=300,  # what happens for the first time, and is rewarded, happens early
     tokenizer=TokenizerConfig(latent_channels=48, channels=96, layers=1, fine_channels=64, fine_layers=1, head_dim=32),
     dynamics=DynamicsSizes(
         channels=192, heads=6, layers=4, time_every=2, moves=False, condition_channels=192, text_channels=64
