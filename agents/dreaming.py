@@ -53,11 +53,13 @@ def dream(
         )
     if lanes < 1 or horizon < 1 or (minutes is not None and minutes <= 0):
         raise ValueError(f"lanes, horizon and minutes must be positive, got {lanes}, {horizon} and {minutes}")
+    if config.stay:
+        raise ValueError("stay is about an agent to begin with, and the first of these begins with none: leave it out")
     with closing(open_env(plan.env_id, plan.env_kwargs)) as env:
         ActorCriticConfig.of_env(env)
     _keep_to(out / "dream.json", {
         "recipe": plan.model_dump(mode="json"), "real_steps": real_steps, "rounds": rounds, "minutes": minutes,
-        "horizon": horizon, "lanes": lanes, "agent": config.model_dump(exclude={"keep"}),
+        "horizon": horizon, "lanes": lanes, "agent": config.told(),
     })  # fmt: skip
     config = config.model_copy(update={"steps": config.steps // rounds})
     # The tokenizer has all of its minutes in the first round, and then stays.

@@ -135,7 +135,7 @@ class PPO:
         tensorboard: bool = False,
     ) -> None:
         self.config, self.path, self.device = config, path, device
-        self._told = config.model_dump(exclude={"keep"}) | (learned_in or {})  # what is kept changes nothing
+        self._told = config.told() | (learned_in or {})
         torch.manual_seed(config.seed)
         sizes = {"stack": config.stack, "channels": config.channels, "hidden": config.hidden}
         self.agent = ActorCritic(ActorCriticConfig.of_env(envs, **sizes)).to(device)
@@ -159,6 +159,7 @@ class PPO:
         if other.config != self.agent.config:
             raise ValueError(f"the agent {agent} is {other.config}, and this one {self.agent.config}")
         self.agent.load_state_dict(other.state_dict())
+        other.dtype = self.agent.dtype
         self.first = other.requires_grad_(False)
 
     def train(self, *, show: bool = True, checkpoint_seconds: float = 120.0) -> ActorCritic:
@@ -169,8 +170,6 @@ class PPO:
         """
         self._resume()
         config, lanes = self.config, len(self._return)
-        if config.stay and self.first is None:
-            raise ValueError("stay is about the agent that it begins with: give that one (init), or leave it out")
         if self.progress.steps >= config.steps:
             return self.agent.eval()
         torch.manual_seed(config.seed + self.progress.steps)
@@ -257,7 +256,7 @@ class PPO:
                 value_loss = F.mse_loss(values, wanted[picked])
                 entropy = layout.entropy(logits).mean()
                 loss = policy_loss + config.value_weight * value_loss - config.entropy * entropy
-                if first is not None:  # as offline RL with learned models does (BRAC, arXiv 1911.11361)
+                if first is not None:  # as behaviour-regularised offline RL does (BRAC, arXiv 1911.11361)
                     loss = loss + config.stay * layout.divergence(logits, first[picked]).mean()
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -33,12 +35,16 @@ class PPOConfig(AgentConfig):
     stay: float = Field(
         default=0.0,
         ge=0,
-        description="Weight of how far its actions are from those of the agent that it began with (`init`): who is to "
-        "earn in a World is to do what was recorded there, the rest is made up",
+        description="Weight of the divergence of its actions from those of the agent that it began with (`init`): what "
+        "was never recorded a World makes up, rewards too",
     )
     keep: int = Field(
         default=0, ge=0, description="So many agents on the way are kept beside the last: agent-STEPS.safetensors"
     )
+
+    def told(self) -> dict[str, Any]:
+        """All that decides what is learned, as plain JSON values; runs from before there was `stay` go on without."""
+        return self.model_dump(exclude={"keep"} if self.stay else {"keep", "stay"})
 
 
 class ImitationConfig(AgentConfig):

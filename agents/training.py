@@ -62,6 +62,8 @@ def train_agent(
         raise ValueError("an agent learns in an environment or in a World: give one of the two")
     if lanes < 1 or horizon < 1:
         raise ValueError(f"lanes and horizon must be at least 1, got {lanes} and {horizon}")
+    if config is not None and config.stay and init is None:
+        raise ValueError("stay is about the agent that it begins with: give that one (init), or leave it out")
     learned_in: dict[str, Any] = {"lanes": lanes, "init": init and digest(init)}
     if world is not None:
         if env_kwargs:

@@ -31,7 +31,7 @@ from worldsim.training.run import train
 
 AGENT = PPOConfig(channels=16, hidden=128, epochs=8, steps=100_000, keep=12)
 IMITATES = {"balls_goal": None, "crafter": ImitationConfig(channels=16, hidden=128, learning_rate=1e-3)}
-STAY = 1.0  # of an agent that began by imitation: with less it soon does what only the World pays for (NOTES.md)
+STAY = 1.0  # of an agent that began by imitation: with 0 it soon does what only the World pays for (NOTES.md)
 LANES = 16  # of a World and of the real thing: with more, an agent learns less often
 HORIZON = 32  # imagined steps
 INSIDE = 60  # steps at most of an episode that is played in a World
@@ -72,7 +72,7 @@ def main(
             results.setdefault(name, []).append(gained)
         there = {"world": str(run / "world"), "max_episode_steps": INSIDE}
         gained = played(imagined, "worldsim/World-v0", here / "eval" / "inside", there)
-        results.setdefault("its agent, in that World", []).append(gained)
+        results.setdefault(f"its agent there, {INSIDE} steps", []).append(gained)
         scores = {name: [vars(result) for result in of_seeds] for name, of_seeds in results.items()}
         write_atomically(out / "scores.json", json.dumps({"N": n, "seeds": scores}, indent=1))
 

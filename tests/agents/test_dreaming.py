@@ -54,6 +54,8 @@ def test_two_rounds_from_nothing(tmp_path: Path) -> None:
 
 
 def test_too_few_steps_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stay is about an agent to begin with"):
+        dream("balls_goal", tmp_path, real_steps=1000, config=PPOConfig(stay=1.0))
     with pytest.raises(ValueError, match="too few for 3 rounds"):
         dream("balls_goal", tmp_path, real_steps=100)
     with pytest.raises(ValueError, match="must be positive"):

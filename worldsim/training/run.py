@@ -377,10 +377,11 @@ def _train_dynamics(
         policy_logits=spec.layout.logits, reward_values=_reward_values(store, base),
     )  # fmt: skip
     painter = None
-    if base is not None and recipe.painter is None and recipe.field_of_view is not None:
-        painter = base.painter  # it paints the same latents
+    keeps = recipe.painter is None and recipe.field_of_view is not None
+    if keeps and base is not None and base.painter is not None:
+        painter = base.painter  # it paints the same latents, in as many steps and guided as far as it was
         paints = {"painter_steps": base.spec.painter_steps, "guidance_scale": base.spec.guidance_scale}
-        spec = spec.model_copy(update=paints if painter is not None else {})
+        spec = spec.model_copy(update=paints)
     torch.manual_seed(recipe.seed + 1)
     dynamics = Dynamics(config).to(device)
     if base is not None:
