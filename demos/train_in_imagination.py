@@ -7,7 +7,8 @@ its World. A World takes some 45 minutes, of Crafter 90: with `--shared`, the di
 all seeds share that World and its recording of N steps, and the intervals tell nothing of how Worlds differ. Raw
 returns are kept in OUT/scores.json, the table is printed. Started again, it goes on where it was stopped. `--recipe
 crafter` does the same in Crafter, where the agent of the World begins by imitating the recording, which is of a player
-that knows what to do (what that alone is worth has a row of its own), and is to stay near that.
+that knows what to do (what that alone is worth has a row of its own), and is to stay near that: with `--stay 0` it soon
+does what only the World pays for.
 """
 
 import json
@@ -31,7 +32,6 @@ from worldsim.training.run import train
 
 AGENT = PPOConfig(channels=16, hidden=128, epochs=8, steps=100_000, keep=12)
 IMITATES = {"balls_goal": None, "crafter": ImitationConfig(channels=16, hidden=128, learning_rate=1e-3)}
-STAY = 1.0  # of an agent that began by imitation: with 0 it soon does what only the World pays for (NOTES.md)
 LANES = 16  # of a World and of the real thing: with more, an agent learns less often
 HORIZON = 32  # imagined steps
 INSIDE = 60  # steps at most of an episode that is played in a World
@@ -43,6 +43,7 @@ def main(
     shared: Path | None = None,
     recipe: Literal["balls_goal", "crafter"] = "balls_goal",
     more: int = 10,
+    stay: float = 1.0,
 ) -> None:
     if seeds < 1:
         raise SystemExit(f"--seeds must be at least 1, not {seeds}")
@@ -61,7 +62,7 @@ def main(
             policies["imitating the recording"] = imitated(run / "frames", here / "imitated", begins)
         imagined = train_agent(
             here / "imagined", world=str(run / "world"), recording=run / "frames", horizon=HORIZON, lanes=LANES,
-            config=config.model_copy(update={"stay": STAY if policies else 0.0}),
+            config=config.model_copy(update={"stay": stay if policies else 0.0}),
             init=next(iter(policies.values()), None),
         )  # fmt: skip
         policies |= {"in the World of N steps": imagined, "N real steps": real(here / "real", plan, config, n)}

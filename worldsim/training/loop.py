@@ -143,8 +143,10 @@ class Training:
         data = batches(phase, 1000 * index + self.progress.step)
         flops = self._flops(loss, next(data))
         peak = matmul_flops(self.device, self.dtype)
-        torch._dynamo.config.recompile_limit = _SHAPES
-        step_loss = torch.compile(self._autocast(loss), dynamic=False) if self.compiled else loss
+        step_loss = loss
+        if self.compiled:
+            torch._dynamo.config.recompile_limit = _SHAPES
+            step_loss = torch.compile(self._autocast(loss), dynamic=False)
         bar = tqdm(
             total=round(end - start), initial=round(self.progress.seconds - start), unit="s", disable=not self.show,
             desc=f"{self.name} {index + 1}",
