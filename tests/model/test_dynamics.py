@@ -204,6 +204,23 @@ def test_a_network_that_moves_nothing_begins_by_showing_the_frame_before() -> No
     assert not any("motion" in name for name, _ in still.named_parameters())
 
 
+def test_one_that_aims_is_told_where_an_action_lies_from_each_token() -> None:
+    with pytest.raises(ValueError, match="two numbers, and these have 5"):
+        DynamicsConfig(**{**CONFIG.model_dump(), "aims": True})
+    aiming = untrained(DynamicsConfig(**{**CONFIG.model_dump(), "aims": True, "action_dim": 2, "sees_motion": False}))
+    aiming.embed_action[0].weight.zero_()  # not by the condition of the frame
+    clip, other = Clip(3), Clip(3)
+    clip.actions = clip.actions[..., :2]
+    other.actions = clip.actions.clone()
+    other.actions[:, 2] += 0.3
+    told, otherwise = clip.predict(aiming), other.predict(aiming)
+    assert (told[:, 2] - otherwise[:, 2]).abs().mean() > 1e-2
+    torch.testing.assert_close(told[:, :2], otherwise[:, :2])
+    for untold in (clip, other):
+        untold.has_action[:] = False
+    torch.testing.assert_close(clip.predict(aiming), other.predict(aiming))
+
+
 def test_text_is_cut_at_a_whole_character() -> None:
     data = encode_bytes(["雪" * 100, None])
     assert data.shape == (2, TEXT_LENGTH)

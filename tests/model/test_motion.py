@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from worldsim.model.layers import place_features
+from worldsim.model.layers import place_features, places_of_tokens
 from worldsim.model.motion import POINTS, Motion, carried, looked_up, places_before
 from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 
@@ -161,8 +161,8 @@ def test_the_flow_gets_gradients_through_both_its_parts(tokenizer: Tokenizer) ->
 
 
 def test_places_count_from_the_middle_in_heights() -> None:
-    small = place_features(2, 4, torch.device("cpu")).view(2, 4, -1)
-    large = place_features(6, 12, torch.device("cpu")).view(6, 12, -1)
+    small = place_features(places_of_tokens(2, 4, torch.device("cpu"))).view(2, 4, -1)
+    large = place_features(places_of_tokens(6, 12, torch.device("cpu"))).view(6, 12, -1)
     torch.testing.assert_close(small, large[1::3, 1::3])
 
 

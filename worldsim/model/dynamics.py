@@ -29,6 +29,7 @@ from worldsim.model.layers import (
     Linear,
     Rotation,
     place_features,
+    places_of_tokens,
     rms_norm,
     rotation_in_space,
     rotation_in_time,
@@ -59,6 +60,9 @@ class DynamicsConfig(BaseModel):
     moves: bool = Field(default=True, description="moves the frame before by a flow that it predicts")
     sees_motion: bool = Field(default=False, description="is told how the frame before had moved, by optical flow")
     shares_motion: bool = Field(default=False, description="tokens decide their share of the whole picture's flow")
+    aims: bool = Field(
+        default=False, description="tokens are told where from them an action's two numbers lie, a place in the picture"
+    )
     registers: int = 2
     condition_channels: int = 256
     text_channels: int = 128
@@ -70,6 +74,8 @@ class DynamicsConfig(BaseModel):
     def _looks_back(self) -> Self:
         if self.sees_motion and not self.causal:
             raise ValueError("an open network sees no frame before, and so no motion: leave out sees_motion")
+        if self.aims and self.action_dim != 2:
+            raise ValueError(f"aims is for actions of two numbers, and these have {self.action_dim}: leave it out")
         if not self.moves and (self.sees_motion or self.shares_motion):
             raise ValueError("a network that moves nothing needs no flow: leave out sees_motion and shares_motion")
         if self.sees_known and self.causal:
@@ -124,6 +130,8 @@ class Dynamics(nn.Module):
         channels, condition, latent = config.channels, config.condition_channels, config.latent_channels
         self.embed = Linear(latent, channels)
         self.embed_place = Linear(PLACE_FEATURES, channels, bias=False)
+        if config.aims:
+            self.embed_aim = Linear(PLACE_FEATURES, channels, bias=False)
         if config.causal:
             self.embed_before = Linear(9 * latent, channels)
             self.before_mlp = MLP(channels, 2)
@@ -282,12 +290,18 @@ class Dynamics(nn.Module):
 
         # The input fades out as it becomes noise: the less it says, the less it can distract.
         told = rearrange(1 - level, "b t -> (b t) 1 1").to(flat.dtype)
-        places = self.embed_place(place_features(height, width, flat.device).to(flat.dtype))
-        x = self.embed(flat * told) + places
+        places = places_of_tokens(height, width, flat.device)
+        x = self.embed(flat * told) + self.embed_place(place_features(places).to(flat.dtype))
         if before is not None:
             x = x + before
         if seen is not None:
             x = x + self.motion.embed(seen).to(x.dtype)
+        if self.config.aims:
+            # "To the left of here" is the same anywhere; from two numbers in the condition that would have to be
+            # learned for every place.
+            aim = rearrange(actions, "b t a -> (b t) 1 a").float() * places.new_tensor([width / height, 1.0])
+            aimed = self.embed_aim(place_features(aim - places).to(x.dtype))
+            x = x + torch.where(rearrange(has_action, "b t -> (b t) 1 1"), aimed, 0)
         if self.config.sees_known and known is not None:
             x = x + self.embed_known(rearrange(known, "b t h w c -> (b t) (h w) c"))
         x = torch.cat([x, self.registers.expand(batch * time, -1, -1).to(x.dtype)], 1)

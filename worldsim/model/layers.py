@@ -58,18 +58,23 @@ def _rotation(angles: Tensor) -> Rotation:
     return torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)
 
 
-def place_features(height: int, width: int, device: torch.device) -> Tensor:
-    """Where in the picture each cell of a grid lies, (height * width, 20) in float32.
+def places_of_tokens(height: int, width: int, device: torch.device) -> Tensor:
+    """Where in the picture each cell of a grid lies, (height * width, 2) in float32: to the right and down.
 
     In units of half the picture's height from its middle: what a camera's turn does to a cell depends on where it is,
     and larger pictures of the same field of view have more cells.
     """
     y = (2 * torch.arange(height, device=device) + 1 - height) / height
     x = (2 * torch.arange(width, device=device) + 1 - width) / height
-    places = torch.stack(torch.broadcast_tensors(x, y[:, None]), -1).flatten(0, 1)
-    angles = (places[..., None] * torch.tensor([0.25, 0.5, 1.0, 2.0], device=device) * torch.pi).flatten(1)
-    squares = torch.stack([places[:, 0] ** 2, places[:, 1] ** 2, places[:, 0] * places[:, 1]], -1)
-    return torch.cat([angles.cos(), angles.sin(), squares, torch.ones_like(squares[:, :1])], -1)
+    return torch.stack(torch.broadcast_tensors(x, y[:, None]), -1).flatten(0, 1)
+
+
+def place_features(places: Tensor) -> Tensor:
+    """Features (..., 20) of places (..., 2), in float32."""
+    angles = places[..., None] * torch.tensor([0.25, 0.5, 1.0, 2.0], device=places.device) * torch.pi
+    angles = angles.flatten(-2)
+    squares = torch.stack([places[..., 0] ** 2, places[..., 1] ** 2, places[..., 0] * places[..., 1]], -1)
+    return torch.cat([angles.cos(), angles.sin(), squares, torch.ones_like(squares[..., :1])], -1)
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:

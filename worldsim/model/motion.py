@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from worldsim.model import PATCH
-from worldsim.model.layers import PLACE_FEATURES, Linear, place_features
+from worldsim.model.layers import PLACE_FEATURES, Linear, place_features, places_of_tokens
 from worldsim.model.tokenizer import Tokenizer
 
 POINTS = 4  # the flow is given at 4x4 points of every token, and between them bilinearly
@@ -69,7 +69,7 @@ class Motion(nn.Module):
         frame before had moved, of which a share goes on that the tokens decide for each point.
         """
         parts = rearrange(self.parts(tokens), "f (h w) (p q c) -> f (h p) (w q) c", h=height, p=POINTS, q=POINTS)
-        places = place_features(height * POINTS, width * POINTS, tokens.device)
+        places = place_features(places_of_tokens(height * POINTS, width * POINTS, tokens.device))
         # Written as a sum, because a batched product rounds differently for one lane and for many.
         weights = rearrange(self.whole(condition).float(), "f (c k) -> f 1 c k", c=2)
         whole = (weights * places[None, :, None]).sum(-1).view_as(parts)

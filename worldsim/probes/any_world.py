@@ -192,28 +192,34 @@ def _half_skill(error: np.ndarray, copied: np.ndarray, seconds: list[float]) -> 
 class Surprise(Probe):
     name = "surprise"
     question = (
-        "Shown what can be and what cannot (from some moment on the frames run backwards): the share of pairs in which "
-        "the World's error of the next frame's latents is not smaller for what can be."
+        "Shown what can be and what cannot (from some moment on the frames run backwards), in pairs of which both change "
+        "about as much from frame to frame: the share in which the World's error of the next frame's latents is not "
+        "smaller for what can be."
     )
     better: ClassVar[Literal["low", "high", "near 1"]] = "low"
     chance = 0.5
     _ticks = 8
+    _most = 1.25  # times as much may one of a pair change as the other, or who expects no change would tell them apart
+    _tried = 5  # so many starts for each that is wanted: most rest, or go on otherwise than they came
 
     def run(self, lab: Lab) -> Outcome:
-        starts, actions = wandering(lab, lab.starts, self._ticks)
+        starts, actions = wandering(lab, self._tried * lab.starts, self._ticks)
         truth = lab.twin(starts).truth(actions)
         backwards = np.stack([start.frames[::-1][: self._ticks + 1] for start in starts])
-        moved = [np.abs(np.diff(start.frames.astype(np.float32), axis=0)).mean((1, 2, 3)) for start in starts]
-        fair = np.array([change[-self._ticks :].min() > 0.05 for change in moved])  # what rests runs backwards too
-        both = truth[fair], backwards[fair]
-        chosen, taken = [start for start, moves in zip(starts, fair, strict=True) if moves], actions[:, fair]
-        values = {}
+        moved = np.stack([np.abs(np.diff(film.astype(np.float32), axis=0)).mean((1, 2, 3)) for film in backwards])
+        changes = [_change(lab.world, film) for film in (truth, backwards)]
+        alike = np.abs(np.log(changes[0].clip(1e-9) / changes[1].clip(1e-9))) < np.log(self._most)
+        fair = np.flatnonzero((moved.min(1) > 0.05) & alike)[: lab.starts]  # what rests runs backwards too
+        if not len(fair):
+            raise ValueError(f"of {len(starts)} starts none goes on as lively as it came: ask for more starts")
+        values = {"copy last frame": changes[0][fair] >= changes[1][fair]}
+        chosen = [starts[number] for number in fair]
         for name, world in (("World", lab.world), ("untrained", lab.players.untrained)):
-            possible, impossible = (_surprise(world, chosen, film, taken, lab) for film in both)
+            possible, impossible = (
+                _surprise(world, chosen, film[fair], actions[:, fair], lab) for film in (truth, backwards)
+            )
             values[name] = possible >= impossible
-        possible, impossible = (_change(lab.world, film) for film in both)
-        values["copy last frame"] = possible >= impossible
-        return Outcome(values, note=f"{int(fair.sum())} of {len(fair)} starts, in which something moves all the time")
+        return Outcome(values, note=f"{len(fair)} pairs, from {len(starts)} starts")
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0, 0.2

@@ -31,13 +31,14 @@ class DynamicsSizes(BaseModel):
     moves: bool = True
     sees_motion: bool = False
     shares_motion: bool = False
+    aims: bool = False
     condition_channels: int = 256
     text_channels: int = 128
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
         # Now, and not after the recording. Of films and painters, which read words; what reads bytes asks for more.
-        DynamicsConfig(**self.model_dump(), words=True, action_dim=1, policy_logits=1)
+        DynamicsConfig(**self.model_dump(), words=True, action_dim=2, policy_logits=1)
         return self
 
 
@@ -112,7 +113,7 @@ class Recipe(BaseModel):
                 "films are made all at once, not from frames before: leave out carries, sees_motion and shares_motion"
             )
         if self.film is None:
-            DynamicsConfig(**self.dynamics.model_dump(), action_dim=1, policy_logits=1)
+            DynamicsConfig(**self.dynamics.model_dump(), action_dim=2, policy_logits=1)
         if self.sizes and self.film is None:
             raise ValueError("only films are of many sizes: leave out sizes")
         if len(set(self.sizes)) < len(self.sizes):
