@@ -288,6 +288,24 @@ def test_pixels_that_need_not_move_otherwise_follow_the_flow() -> None:
     assert loose[-1] < 0.2 * loose[0]
 
 
+def test_who_keeps_all_of_the_frame_before_learns_to_draw_it_too() -> None:
+    torch.manual_seed(0)
+    model = Dynamics(CONFIG)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    mix = ForcingConfig(drawn_weight=1.0, pure_noise=1.0)
+    losses = []
+    for _ in range(80):
+        batch = batch_where_an_action_ends_all(16) | {"known": torch.ones(16, 4, dtype=torch.bool)}
+        batch["latents"] = torch.randn(16, 1, 2, 2, 4).expand(-1, 4, -1, -1, -1)  # nothing moves: keeping is right
+        values = dynamics_loss(model, LAYOUT, mix, **batch)
+        optimizer.zero_grad()
+        values["loss"].backward()
+        optimizer.step()
+        losses.append(float(values["drawn"]))
+    assert losses[0] == pytest.approx(1.0, abs=0.3)  # it begins with nothing
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+
+
 def test_what_something_seldom_leads_to_counts_more() -> None:
     model = Dynamics(CONFIG).requires_grad_(False)
     batch = batch_where_an_action_ends_all(8)

@@ -102,6 +102,7 @@ class Prediction:
     flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), before each pixel's own factor; None if nothing is moved
     follows: Tensor | None = None  # (batch, time, 16 h, 16 w, 1): that factor
     places: Tensor | None = None  # (batch, time, 16 h, 16 w, 2): where in the frame before each pixel is looked up
+    drawn: Tensor | None = None  # latents without what is kept of the frame before; None if nothing is kept
 
 
 def sinusoid(level: Tensor, channels: int) -> Tensor:
@@ -347,20 +348,21 @@ class Dynamics(nn.Module):
         scale, shift = self.final(condition)
         x = modulate(x, scale, shift)
         drawn = self.to_latent(x[:, :tokens])
-        kept = moved
+        kept, own = moved, None
         if self.config.sees_known and known is not None:
             kept = rearrange(known[..., : self.config.latent_channels], "b t h w c -> (b t) (h w) c")
         if kept is not None:
             # A token decides how much it keeps of what moved there, or is known, and what it shows for the rest. A gate
             # between 0 and 1 makes an exact copy easy: an offset would have to be exactly 0.
-            gate, drawn = drawn.chunk(2, -1)
+            gate, own = drawn.chunk(2, -1)
             keep = gate.sigmoid()
-            drawn = keep * kept + (1 - keep) * drawn
+            drawn = keep * kept + (1 - keep) * own
         latents = drawn + self.keep_noisy(condition)[:, None] * flat
         heads = rearrange(self.heads(x[:, tokens:].flatten(1)), "(b t) o -> b t o", b=batch)
         latents = rearrange(latents, "(b t) (h w) c -> b t h w c", b=batch, h=height)
         reward, end, policy = heads.split(self._outputs, -1)
-        return Prediction(latents, reward, end[..., 0], policy, flow, follows, places)
+        drawn = None if own is None else rearrange(own, "(b t) (h w) c -> b t h w c", b=batch, h=height)
+        return Prediction(latents, reward, end[..., 0], policy, flow, follows, places, drawn)
 
     def _move(
         self,

@@ -88,6 +88,12 @@ class ForcingConfig(BaseModel):
     follow_weight: float = Field(
         default=0.0, ge=0, description="loss weight of how far each pixel's factor is from following the flow as it is"
     )
+    drawn_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="loss weight of what the model would show if it kept nothing of the frame before; where it keeps "
+        "all it would never learn to draw, and so never stop keeping",
+    )
     policy_weight: float = 0.02
     head_weight: float = 0.1
 
@@ -295,8 +301,14 @@ def dynamics_loss(
         moved_there = looked_up(colours[:, :-1].flatten(0, 1), prediction.places[own:, 1:].flatten(0, 1), "bilinear")
         apart = (moved_there - colours[:, 1:].flatten(0, 1)).abs().mean((1, 2, 3))
         pixels = _mean(apart, known[own:, 1:].flatten())
+    anew = torch.zeros((), device=device)
+    if config.drawn_weight:
+        assert prediction.drawn is not None
+        off_alone = (prediction.drawn.float() - target.float()).square().mean((2, 3, 4))
+        anew = _mean(off_alone, near * (alone[..., 0, 0, 0] & has_before & known))
     loss = flow + config.policy_weight * policy + config.head_weight * (reward + end)
     loss = loss + config.motion_weight * moved + config.follow_weight * loose + config.pixel_weight * pixels
+    loss = loss + config.drawn_weight * anew
     return {
         "loss": loss,
         "flow": flow.detach(),
@@ -307,6 +319,7 @@ def dynamics_loss(
         "motion": moved.detach(),
         "follow": loose.detach(),
         "pixels": pixels.detach(),
+        "drawn": anew.detach(),
     } | more
 
 

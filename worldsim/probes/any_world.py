@@ -192,9 +192,9 @@ def _half_skill(error: np.ndarray, copied: np.ndarray, seconds: list[float]) -> 
 class Surprise(Probe):
     name = "surprise"
     question = (
-        "Shown what can be and what cannot (from some moment on the frames run backwards), in pairs of which both change "
-        "about as much from frame to frame: the share in which the World's error of the next frame's latents is not "
-        "smaller for what can be."
+        "Shown what can be and what cannot (from some moment on the frames run backwards), in pairs of which both "
+        "change about as much from frame to frame: the share in which the World's error of the next frame's latents is "
+        "not smaller for what can be."
     )
     better: ClassVar[Literal["low", "high", "near 1"]] = "low"
     chance = 0.5
