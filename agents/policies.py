@@ -40,6 +40,37 @@ class GoalSeeker:
         return np.clip(push, self._space.low, self._space.high).astype(np.float32)
 
 
+class SeekingPolicy:
+    """Pushes the ball of worldsim/BallsGoalSim-v0 to the mark or anywhere else, hard or gently, or at random, by turns.
+
+    Who only pushes at random gets there more seldom, and hardly ever pushes one way for long, as agents do. It reads the
+    truth in `info`, not the picture.
+    """
+
+    def __init__(self, space: spaces.Box, rng: np.random.Generator) -> None:
+        self._space, self._rng = space, rng
+        self._random = StickyRandomPolicy(space, rng)
+
+    def reset(self, obs: np.ndarray, info: dict[str, Any]) -> None:
+        """Begin with something new."""
+        self._left = 0
+
+    def act(self, obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        if self._left <= 0:
+            self._left = int(self._rng.geometric(1 / 20))
+            self._kind = self._rng.choice(["mark", "place", "random"], p=(0.5, 0.2, 0.3))
+            self._place = self._rng.uniform(0.1, 0.9, 2)
+            self._gain, self._damping = 0.5 * 40 ** self._rng.uniform(), self._rng.uniform(0, 3)
+            self._noise = self._rng.choice([0.0, 0.3])
+        self._left -= 1
+        if self._kind == "random":
+            return self._random.act(obs, info)
+        goal = info["mark"] if self._kind == "mark" else self._place
+        push = self._gain * (goal - info["positions"][0]) - self._damping * info["velocities"][0]
+        push = push + self._noise * self._rng.normal(size=2)
+        return np.clip(push, self._space.low, self._space.high).astype(np.float32)
+
+
 class OwnPolicy:
     """What the player who was recorded would do next, by the World's own head, in a learned environment."""
 
@@ -99,12 +130,21 @@ def _auto(env: gym.Env, rng: np.random.Generator) -> Policy:
 
 
 def _scripted(env: gym.Env, rng: np.random.Generator) -> Policy:
+    return GoalSeeker(_pushes(env))
+
+
+def _seeking(env: gym.Env, rng: np.random.Generator) -> Policy:
+    return SeekingPolicy(_pushes(env), rng)
+
+
+def _pushes(env: gym.Env) -> spaces.Box:
+    """The action space of a BallsGoalSim; ValueError for any other."""
     from worldsim.envs.balls_goal import BallsGoalSimEnv
 
     if not isinstance(env.unwrapped, BallsGoalSimEnv):
-        raise ValueError(f"the policy 'scripted' is for worldsim/BallsGoalSim-v0, not for {env}")
+        raise ValueError(f"the policies scripted and seeking are for worldsim/BallsGoalSim-v0, not for {env}")
     assert isinstance(env.action_space, spaces.Box)
-    return GoalSeeker(env.action_space)
+    return env.action_space
 
 
 def _own(env: gym.Env, rng: np.random.Generator) -> Policy:
@@ -124,6 +164,7 @@ POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
     "random": _random,
     "pauses": _pauses,
     "scripted": _scripted,
+    "seeking": _seeking,
     "own": _own,
 }
 
@@ -136,8 +177,9 @@ def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Policy:
     "resting" that also breaks and places blocks over and over, which a World learns late; "editing" does so in quick
     clicks for most of the time. "filming" walks and looks about the block world slowly, as with a camera. "pauses" acts
     at random in a Box for half of the time, and for half of it not at all. "scripted" is for BallsGoalSim and goes
-    straight to the mark; "own" is the policy of a learned World; "plan:WORLD" tries out futures in a World, by name or
-    path; the path of a file agent.safetensors is an agent of `worldsim agent`.
+    straight to the mark, "seeking" there and elsewhere, in many ways; "own" is the policy of a learned World;
+    "plan:WORLD" tries out futures in a World, by name or path; the path of a file agent.safetensors is an agent of
+    `worldsim agent`.
 
     All of the policy's randomness comes from `rng`. ValueError for an unknown name, or one that does not fit.
     """

@@ -75,7 +75,7 @@ def test_the_environment_keeps_its_own_random_actions():
 
 def test_unknown_and_unsuitable_policies_are_errors():
     env = Anywhere(spaces.Discrete(2))
-    known = "auto, blocks, building, crafter, editing, filming, own, pauses, random, resting, scripted; "
+    known = "auto, blocks, building, crafter, editing, filming, own, pauses, random, resting, scripted, seeking; "
     with pytest.raises(ValueError, match="unknown policy 'genius'; there are " + known):
         make_policy("genius", env, np.random.default_rng(0))
     for name in ("blocks", "resting", "building", "editing", "filming"):

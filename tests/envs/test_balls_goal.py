@@ -69,6 +69,22 @@ def test_a_snapshot_keeps_the_mark() -> None:
         assert again[1:3] == (reward, ended)
 
 
+def test_who_seeks_arrives_more_often_than_who_pushes_at_random() -> None:
+    arrived = {}
+    for name in ("seeking", "random"):
+        env = gym.make("worldsim/BallsGoalSim-v0")
+        policy = make_policy(name, env, np.random.default_rng(0))
+        arrived[name] = 0
+        for seed in range(30):
+            frame, info = env.reset(seed=seed)
+            policy.reset(frame, info)
+            ended = truncated = False
+            while not (ended or truncated):
+                frame, _, ended, truncated, info = env.step(policy.act(frame, info))
+            arrived[name] += ended
+    assert arrived["random"] + 3 <= arrived["seeking"] < 30, "that it misses is to be seen too"
+
+
 def test_a_policy_for_it_is_refused_elsewhere() -> None:
-    with pytest.raises(ValueError, match="'scripted' is for worldsim/BallsGoalSim-v0"):
+    with pytest.raises(ValueError, match="scripted and seeking are for worldsim/BallsGoalSim-v0"):
         make_policy("scripted", gym.make("worldsim/BallsSim-v0"), np.random.default_rng(0))
