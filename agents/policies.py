@@ -43,8 +43,8 @@ class GoalSeeker:
 class SeekingPolicy:
     """Pushes the ball of worldsim/BallsGoalSim-v0 to the mark or anywhere else, hard or gently, or at random, by turns.
 
-    Who only pushes at random gets there more seldom, and hardly ever pushes one way for long, as agents do. It reads the
-    truth in `info`, not the picture.
+    Who only pushes at random gets there more seldom, and hardly ever pushes one way for long, as agents do. It reads
+    the truth in `info`, not the picture.
     """
 
     def __init__(self, space: spaces.Box, rng: np.random.Generator) -> None:

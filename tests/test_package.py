@@ -16,6 +16,7 @@ IDS += [
     "worldsim/Balls-v0",
     "worldsim/BallsGoal-v0",
     "worldsim/Table-v0",
+    "worldsim/PushT-v0",
     "worldsim/Crafter-v0",
     "worldsim/BallsGoalSim-v0",
     "worldsim/BallsLabSim-v0",

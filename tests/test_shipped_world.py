@@ -203,6 +203,24 @@ def test_the_pusher_of_the_table_goes_where_it_is_sent() -> None:
     assert np.mean(right - left) > 4  # pixels
 
 
+def test_the_disc_of_pusht_goes_to_the_place_that_it_is_sent_to() -> None:
+    def disc(frames: np.ndarray) -> np.ndarray:
+        """Where it is, (lanes, 2), right and down in the actions' units: the middle of what is more blue than green."""
+        blue = (frames[..., 2].astype(float) - frames[..., 1] - 50).clip(0)  # the T is no more than 38
+        place = np.arange(frames.shape[1]) + 0.5
+        total = blue.sum((1, 2)) + 1e-9
+        return np.stack([(blue.sum(1) * place).sum(1), (blue.sum(2) * place).sum(1)], -1) / total[:, None] * 512 / 96
+
+    run = worldsim.load("pusht").start(lanes=16, seed=0)
+    here = disc(run.frames.numpy())
+    goal = np.where(here < 256, here + 60, here - 60).astype(np.float32)
+    for _ in range(10):
+        shown = run.step(goal).frames.numpy()
+    off = np.linalg.norm(disc(shown) - goal, axis=1)
+    assert np.median(off) < 10, off
+    assert (off < 30).mean() > 0.7, off  # 85 before
+
+
 @pytest.fixture(scope="module")
 def crafter_walks() -> tuple[World, np.ndarray, np.ndarray]:
     """The World of Crafter, frames of held-out episodes uint8 (n, 17, H, W, 3), and flat actions (n, 16, A)."""

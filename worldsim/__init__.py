@@ -39,6 +39,7 @@ for _id, _world, _steps in (
     ("worldsim/Balls-v0", {"world": "balls"}, 200),
     ("worldsim/BallsGoal-v0", {"world": "balls_goal"}, 60),
     ("worldsim/Table-v0", {"world": "table"}, 400),
+    ("worldsim/PushT-v0", {"world": "pusht"}, 300),
     ("worldsim/Crafter-v0", {"world": "crafter"}, 500),
 ):
     gym.register(

@@ -291,8 +291,8 @@ class Dynamics(nn.Module):
 
         # The input fades out as it becomes noise: the less it says, the less it can distract.
         told = rearrange(1 - level, "b t -> (b t) 1 1").to(flat.dtype)
-        places = places_of_tokens(height, width, flat.device)
-        x = self.embed(flat * told) + self.embed_place(place_features(places).to(flat.dtype))
+        middles = places_of_tokens(height, width, flat.device)
+        x = self.embed(flat * told) + self.embed_place(place_features(middles).to(flat.dtype))
         if before is not None:
             x = x + before
         if seen is not None:
@@ -300,8 +300,8 @@ class Dynamics(nn.Module):
         if self.config.aims:
             # "To the left of here" is the same anywhere; from two numbers in the condition that would have to be
             # learned for every place.
-            aim = rearrange(actions, "b t a -> (b t) 1 a").float() * places.new_tensor([width / height, 1.0])
-            aimed = self.embed_aim(place_features(aim - places).to(x.dtype))
+            aim = rearrange(actions, "b t a -> (b t) 1 a").float() * middles.new_tensor([width / height, 1.0])
+            aimed = self.embed_aim(place_features(aim - middles).to(x.dtype))
             x = x + torch.where(rearrange(has_action, "b t -> (b t) 1 1"), aimed, 0)
         if self.config.sees_known and known is not None:
             x = x + self.embed_known(rearrange(known, "b t h w c -> (b t) (h w) c"))
