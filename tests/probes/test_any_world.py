@@ -76,8 +76,9 @@ def test_who_expects_what_happens_is_surprised_by_what_cannot(lab: Lab, monkeypa
     assert np.array_equal(possible[:, 0], impossible[:, 0])
     assert not outcome.values["World"].any()
     ratio = any_world._change(lab.world, possible) / any_world._change(lab.world, impossible)
-    assert (np.abs(np.log(ratio)) < np.log(1.25)).all(), "no change expected is no way to tell them apart"
+    assert (np.abs(np.log(ratio)) < np.log(1.5)).all(), "no change expected is no way to tell them apart"
     assert len(possible) == len(outcome.values["copy last frame"]) <= lab.starts
+    assert outcome.values["copy last frame"].mean() == 0.5
 
 
 def test_understudies_show_what_their_names_say(lab: Lab) -> None:
