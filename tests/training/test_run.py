@@ -310,6 +310,10 @@ def test_recordings_that_do_not_fit_are_told_before_any_training(tmp_path: Path)
     with pytest.raises(ValueError, match=r"multiples of 16, got \(20, 30\)"):
         train(recipe.model_copy(update={"env_id": "Odd-v0", "env_kwargs": {}}), tmp_path / "odd", show=False)
     assert not list((tmp_path / "odd").iterdir()), "nothing was recorded"
+    aiming = recipe.dynamics.model_copy(update={"aims": True})
+    blocks = {"env_id": "worldsim/BlocksSim-v0", "env_kwargs": {"size": [32, 32]}, "frames": 64}
+    with pytest.raises(ValueError, match="aims is for actions that are a Box of two numbers"):
+        train(recipe.model_copy(update=blocks | {"dynamics": aiming}), tmp_path / "aiming", show=False)
     for seed in (1, 2):
         record_store(
             recipe.env_id, 64, tmp_path / f"{seed}", env_kwargs={"size": [32, 32]}, seed=seed, episode_frames=32,

@@ -171,6 +171,8 @@ def _check_recording(recipe: Recipe, store: FrameStore) -> None:
     An episode that ended counts as a frame longer.
     """
     check_size(store.size)
+    if recipe.dynamics.aims and (store.action["kind"] != "box" or np.shape(store.action["low"]) != (2,)):
+        raise ValueError("aims is for actions that are a Box of two numbers, a place in the picture: leave it out")
     longest = int(store.lengths.max()) + 1
     if recipe.sizes and not store.env_id:
         raise ValueError("this recording is of no environment, to record films of other sizes in: leave out sizes")
