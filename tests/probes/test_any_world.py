@@ -64,21 +64,30 @@ def test_errors_grow_from_nothing_for_one_who_shows_the_truth(lab: Lab, monkeypa
 
 
 def test_who_expects_what_happens_is_surprised_by_what_cannot(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[np.ndarray] = []
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    real = any_world._surprise
 
-    def error(_: World, starts: list[Start], film: np.ndarray, actions: np.ndarray, lab: Lab) -> np.ndarray:
-        seen.append(film)
+    def error(world: World, starts: list[Start], film: np.ndarray, actions: np.ndarray, lab: Lab) -> np.ndarray:
+        if world is not lab.world:
+            return real(world, starts, film, actions, lab)
+        seen.append((film, real(lab.players.untrained, starts, film, actions, lab)))
         return np.abs(film.astype(float) - lab.twin(starts).simulate(actions)[0]).mean((1, 2, 3, 4))
 
     monkeypatch.setattr(any_world, "_surprise", error)
     outcome = any_world.Surprise().run(lab)
-    possible, impossible = seen[:2]
+    (possible, one), (impossible, other) = seen
     assert np.array_equal(possible[:, 0], impossible[:, 0])
     assert not outcome.values["World"].any()
-    ratio = any_world._change(lab.world, possible) / any_world._change(lab.world, impossible)
-    assert (np.abs(np.log(ratio)) < np.log(1.5)).all(), "no change expected is no way to tell them apart"
+    assert outcome.values["untrained"].mean() == 0.5
+    np.testing.assert_allclose(np.abs(np.log(one / other)), 0, atol=np.log(1.52))  # lanes beside others: about the same
     assert len(possible) == len(outcome.values["copy last frame"]) <= lab.starts
-    assert outcome.values["copy last frame"].mean() == 0.5
+
+
+def test_pairs_that_an_untrained_world_tells_apart_are_not_asked(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = iter([1.0, 1.2])
+    monkeypatch.setattr(any_world, "_surprise", lambda world, starts, *_: np.full(len(starts), next(errors)))
+    with pytest.raises(ValueError, match="only 0 fair pairs in .* expects what can be in [1-9]"):
+        any_world.Surprise().run(lab)
 
 
 def test_understudies_show_what_their_names_say(lab: Lab) -> None:

@@ -181,7 +181,8 @@ class Dwell(PlaceProbe):
         """As other probes; and a curve of the mean loss by how long the player looked elsewhere."""
         outcome = super().run(lab)
         twin = StandingTwin(lab.env, lab.world, places_of(lab, self.down), lab.tick)
-        lost = np.stack([self._lost(twin, dwell) for dwell in self._dwells], 1)
+        shorter = [self._lost(twin, dwell) for dwell in self._dwells[:-1]]
+        lost = np.stack([*shorter, outcome.values["World"]], 1)
         away = [(dwell + 18) / lab.spec.fps for dwell in self._dwells]
         marks = {"length of the context": lab.spec.context_length / lab.spec.fps}
         outcome.plot = Plot("seconds", "dB lost", {"World": banded(away, lost)}, marks=marks, logarithmic=True)
@@ -208,7 +209,7 @@ class Edited(PlaceProbe):
     key: ClassVar[str]
 
     def measure(self, twin: StandingTwin) -> np.ndarray:
-        return np.array(edits.edits(twin)[self.key]["after"]["by_place"])
+        return np.array(edits.edits(twin, (self.key,))[self.key]["after"]["by_place"])
 
     def line(self, simulator: float) -> tuple[float, float]:
         return 0.9, 1

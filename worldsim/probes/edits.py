@@ -6,6 +6,7 @@ differ are where a World has to decide, and the one that it comes nearer to is w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ _AWAY_TICKS = 5  # 10 degrees up and to the right each, and as many back: all of
 SEEN = 6.0  # squared differences, white is 1 in each channel, that tell two pictures apart: two pixels black or white
 
 
-def edits(twin: StandingTwin) -> dict[str, Any]:
+def edits(twin: StandingTwin, which: Sequence[str] = EDITS) -> dict[str, Any]:
     """Break or place a block, look away and back; returns by edit what the World shows then.
 
-    twin: at places that look down at the ground before them (`places.looking_down`).
+    twin: at places that look down at the ground before them (`places.looking_down`). which: of EDITS.
     at_once: of the frame right after the edit; after: of the one after the look away. Of the places where the simulator
     shows the edit (and in "after" does not show it while looking away):
     edited, unedited: how far the World's picture lies on the way from the true one without (0) to the true one with the
@@ -34,7 +35,7 @@ def edits(twin: StandingTwin) -> dict[str, Any]:
     away: list[Action] = [*[up] * _AWAY_TICKS, *[back] * _AWAY_TICKS]
     true_without, shown_without = twin.play([{}, *away])
     report: dict[str, Any] = {"places": len(twin.starts)}
-    for key in EDITS:
+    for key in which:
         true, shown = twin.play([{key: 1}, *away])
         apart = ((true - 1.0 * true_without) ** 2).sum((2, 3, 4)) / 255**2
         hidden = apart[:, -1 - _AWAY_TICKS] <= SEEN

@@ -35,14 +35,18 @@ class Frozen:
 
 
 class Blind:
-    """A World that is told to do nothing, whatever is done."""
+    """A World that is told to do nothing, whatever is done. It shows the same film each time, which is made once."""
 
     def __init__(self, player: Player, spec: WorldSpec) -> None:
         self._player, self._spec = player, spec
+        self._idle, self._film = np.zeros(0, np.float32), np.zeros((0, 0), np.uint8)
 
     def show(self, actions: np.ndarray) -> np.ndarray:
         """See `worldsim.probes.twin.Player`."""
-        return self._player.show(np.repeat(idle_flat(self._spec, actions[0])[None], len(actions), 0))
+        idle = idle_flat(self._spec, actions[0])
+        if self._film.shape[1] <= len(actions) or not np.array_equal(idle, self._idle):
+            self._idle, self._film = idle, self._player.show(np.repeat(idle[None], len(actions), 0))
+        return self._film[:, : len(actions) + 1].copy()  # whoever asked may write to it
 
 
 class Backwards:
