@@ -43,13 +43,18 @@ class GoalSeeker:
 class SeekingPolicy:
     """Pushes the ball of worldsim/BallsGoalSim-v0 to the mark or anywhere else, hard or gently, or at random, by turns.
 
-    Who only pushes at random gets there more seldom, and hardly ever pushes one way for long, as agents do. It reads
+    Who only pushes at random gets there more seldom and, unlike agents, hardly ever pushes one way for long. It reads
     the truth in `info`, not the picture.
     """
+
+    _lasts = 20  # ticks on average, until it does something new
+    _kinds = {"mark": 0.5, "place": 0.2, "random": 0.3}  # where it pushes to, and how often
+    _gentlest, _hardest = 0.5, 20.0  # push by distance from there
 
     def __init__(self, space: spaces.Box, rng: np.random.Generator) -> None:
         self._space, self._rng = space, rng
         self._random = StickyRandomPolicy(space, rng)
+        self._left = 0
 
     def reset(self, obs: np.ndarray, info: dict[str, Any]) -> None:
         """Begin with something new."""
@@ -57,10 +62,11 @@ class SeekingPolicy:
 
     def act(self, obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
         if self._left <= 0:
-            self._left = int(self._rng.geometric(1 / 20))
-            self._kind = self._rng.choice(["mark", "place", "random"], p=(0.5, 0.2, 0.3))
+            self._left = int(self._rng.geometric(1 / self._lasts))
+            self._kind = self._rng.choice(list(self._kinds), p=list(self._kinds.values()))
             self._place = self._rng.uniform(0.1, 0.9, 2)
-            self._gain, self._damping = 0.5 * 40 ** self._rng.uniform(), self._rng.uniform(0, 3)
+            self._gain = self._gentlest * (self._hardest / self._gentlest) ** self._rng.uniform()
+            self._damping = self._rng.uniform(0, 3)
             self._noise = self._rng.choice([0.0, 0.3])
         self._left -= 1
         if self._kind == "random":
@@ -130,19 +136,19 @@ def _auto(env: gym.Env, rng: np.random.Generator) -> Policy:
 
 
 def _scripted(env: gym.Env, rng: np.random.Generator) -> Policy:
-    return GoalSeeker(_pushes(env))
+    return GoalSeeker(_pushes(env, "scripted"))
 
 
 def _seeking(env: gym.Env, rng: np.random.Generator) -> Policy:
-    return SeekingPolicy(_pushes(env), rng)
+    return SeekingPolicy(_pushes(env, "seeking"), rng)
 
 
-def _pushes(env: gym.Env) -> spaces.Box:
+def _pushes(env: gym.Env, policy: str) -> spaces.Box:
     """The action space of a BallsGoalSim; ValueError for any other."""
     from worldsim.envs.balls_goal import BallsGoalSimEnv
 
     if not isinstance(env.unwrapped, BallsGoalSimEnv):
-        raise ValueError(f"the policies scripted and seeking are for worldsim/BallsGoalSim-v0, not for {env}")
+        raise ValueError(f"the policy {policy!r} is for worldsim/BallsGoalSim-v0, not for {env}")
     assert isinstance(env.action_space, spaces.Box)
     return env.action_space
 

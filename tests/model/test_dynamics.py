@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from worldsim.model.dynamics import Dynamics, DynamicsConfig
 from worldsim.model.forcing import ForcingConfig, mix, sample_levels
+from worldsim.model.layers import place_features
 from worldsim.model.motion import POINTS
 from worldsim.model.sampler import Memory, remember_context, sample, sample_next
 from worldsim.model.text import TEXT_LENGTH, encode_bytes
@@ -219,6 +220,25 @@ def test_one_that_aims_is_told_where_an_action_lies_from_each_token() -> None:
     for untold in (clip, other):
         untold.has_action[:] = False
     torch.testing.assert_close(clip.predict(aiming), other.predict(aiming))
+
+
+def test_the_first_number_of_a_place_to_aim_at_is_to_the_right_and_the_second_down() -> None:
+    aiming = untrained(DynamicsConfig(**{**CONFIG.model_dump(), "aims": True, "action_dim": 2, "sees_motion": False}))
+    told: list[torch.Tensor] = []
+    aiming.embed_aim.register_forward_hook(lambda module, inputs, output: told.append(inputs[0]))
+    height, width = GRID
+    row, column = height - 1, width - 2
+    clip = Clip(1)
+    # From -1 at one edge of the picture to 1 at the other.
+    clip.actions = torch.tensor([(2 * column + 1 - width) / width, (2 * row + 1 - height) / height]).expand(2, 1, 2)
+    clip.predict(aiming)
+    features = told[0].reshape(2, height, width, -1)
+    here = place_features(torch.zeros(2))
+    torch.testing.assert_close(features[:, row, column], here.expand(2, -1))
+    to_its_right = place_features(torch.tensor([-2 / height, 0.0]))  # the place lies to the left of that one
+    torch.testing.assert_close(features[:, row, column + 1], to_its_right.expand(2, -1))
+    above_it = place_features(torch.tensor([0.0, 2 / height]))
+    torch.testing.assert_close(features[:, row - 1, column], above_it.expand(2, -1))
 
 
 def test_text_is_cut_at_a_whole_character() -> None:

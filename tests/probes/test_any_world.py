@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -47,6 +48,7 @@ def test_the_horizon_is_when_half_of_the_skill_is_lost() -> None:
 
 def test_errors_grow_from_nothing_for_one_who_shows_the_truth(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(any_world.Horizon, "_marks", (1, 2, 4))
+    monkeypatch.setattr(any_world.Horizon, "_far", 1.2)
     monkeypatch.setattr(Frozen, "show", lambda self, actions: truths[-1].simulate(actions)[0])
     truths: list[Twin] = []
     twin_of = lab.twin
@@ -56,11 +58,26 @@ def test_errors_grow_from_nothing_for_one_who_shows_the_truth(lab: Lab, monkeypa
     lines = outcome.plot.lines
     assert set(lines) == {
         "World", "copy last frame", "no actions", "wrong direction", "nearest recorded", "untrained",
+        "World, 4 starts", "copy last frame, 4 starts",
     }  # fmt: skip
+    assert lines["World, 4 starts"][0] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.2]
+    starts, actions = any_world.wandering(lab, 4, 24)
+    truth, shown = (film.astype(np.float32) for film in twin_of(starts).play(actions))
+    errors = np.sqrt(((shown - truth) ** 2).mean((2, 3, 4)))[:, [1, 2, 4, 8, 16, 24]]
+    np.testing.assert_allclose(lines["World, 4 starts"][1], errors.mean(0), rtol=1e-3)
+    assert f"error after 1.2 s, grey levels: World {errors[:, -1].mean():.0f}" in outcome.note
     nothing = [0, 0, 0]  # it showed the truth this time
     assert lines["copy last frame"] == ([0.05, 0.1, 0.2], nothing, nothing, nothing)
     assert min(lines["World"][1]) > 0
     assert outcome.drawn == 5
+
+
+def test_where_episodes_are_short_there_is_less_to_recall_and_nobody_is_followed_for_minutes(lab: Lab) -> None:
+    brief = Lab(lab.world, gym.wrappers.TimeLimit(lab.env, 120), starts=2)
+    assert 34 + 16 <= brief.players.recorded.shape[1] <= 68 + 16
+    lines, note = any_world.Horizon()._long(brief)
+    assert not lines
+    assert note.startswith("not followed for 300 s: hardly any episode of worldsim/BallsLabSim-v0 lasts")
 
 
 def test_who_expects_what_happens_is_surprised_by_what_cannot(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,10 @@ from worldsim.data.store import FrameStore
 from worldsim.model.forcing import ForcingConfig
 from worldsim.model.tokenizer import ReconstructionConfig
 from worldsim.recipes import available_recipes, load_recipe
-from worldsim.recipes.recipe import Recipe
+from worldsim.recipes.recipe import DynamicsSizes, PainterRecipe, Recipe
+from worldsim.spec import space_to_json
 from worldsim.training.loop import Phase
-from worldsim.training.run import train
+from worldsim.training.run import _check_aims, train
 
 STARTS, CONTEXT, STEPS = 64, 8, 16
 
@@ -208,6 +209,10 @@ def test_a_world_that_moves_nothing_is_trained_without_optical_flow(
         Recipe.model_validate(recipe.model_dump() | carries)
     with pytest.raises(ValidationError, match="leave out sees_motion and shares_motion"):
         Recipe.model_validate(recipe.model_dump() | {"dynamics": {"moves": False, "sees_motion": True}})
+    with pytest.raises(ValidationError, match="not from frames before and actions"):
+        Recipe.model_validate(recipe.model_dump() | {"dynamics": {"moves": False, "aims": True}, "film": {}})
+    with pytest.raises(ValidationError, match="a painter knows no actions: leave out aims"):
+        PainterRecipe(frames=64, sizes=DynamicsSizes(aims=True))
 
 
 def test_every_phase_of_the_recipes_that_ship_has_settings_that_there_are() -> None:
@@ -312,8 +317,13 @@ def test_recordings_that_do_not_fit_are_told_before_any_training(tmp_path: Path)
     assert not list((tmp_path / "odd").iterdir()), "nothing was recorded"
     aiming = recipe.dynamics.model_copy(update={"aims": True})
     blocks = {"env_id": "worldsim/BlocksSim-v0", "env_kwargs": {"size": [32, 32]}, "frames": 64}
-    with pytest.raises(ValueError, match="aims is for actions that are a Box of two numbers"):
+    no_place = "aims is for actions that name a place in the picture"
+    with pytest.raises(ValueError, match=no_place):
         train(recipe.model_copy(update=blocks | {"dynamics": aiming}), tmp_path / "aiming", show=False)
+    assert not list((tmp_path / "aiming").iterdir()), "nothing was recorded"
+    for space in (gym.spaces.Discrete(2), gym.spaces.Box(-1, 1, (3,)), gym.spaces.Box(-np.inf, np.inf, (2,))):
+        with pytest.raises(ValueError, match=no_place):
+            _check_aims(recipe.model_copy(update={"dynamics": aiming}), space_to_json(space))
     for seed in (1, 2):
         record_store(
             recipe.env_id, 64, tmp_path / f"{seed}", env_kwargs={"size": [32, 32]}, seed=seed, episode_frames=32,

@@ -61,7 +61,9 @@ class DynamicsConfig(BaseModel):
     sees_motion: bool = Field(default=False, description="is told how the frame before had moved, by optical flow")
     shares_motion: bool = Field(default=False, description="tokens decide their share of the whole picture's flow")
     aims: bool = Field(
-        default=False, description="tokens are told where from them an action's two numbers lie, a place in the picture"
+        default=False,
+        description="tokens are told where from them the place lies that an action names: its first number to the right "
+        "and its second down, from one edge of the picture at the least to the other at the most; not for pushes",
     )
     registers: int = 2
     condition_channels: int = 256
@@ -102,7 +104,7 @@ class Prediction:
     flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), before each pixel's own factor; None if nothing is moved
     follows: Tensor | None = None  # (batch, time, 16 h, 16 w, 1): that factor
     places: Tensor | None = None  # (batch, time, 16 h, 16 w, 2): where in the frame before each pixel is looked up
-    drawn: Tensor | None = None  # latents without what is kept of the frame before; None if nothing is kept
+    drawn: Tensor | None = None  # like latents: what is shown for what is not kept of the frame before; None if nothing is kept
 
 
 def sinusoid(level: Tensor, channels: int) -> Tensor:
@@ -347,22 +349,22 @@ class Dynamics(nn.Module):
 
         scale, shift = self.final(condition)
         x = modulate(x, scale, shift)
-        drawn = self.to_latent(x[:, :tokens])
+        shown = self.to_latent(x[:, :tokens])
         kept, own = moved, None
         if self.config.sees_known and known is not None:
             kept = rearrange(known[..., : self.config.latent_channels], "b t h w c -> (b t) (h w) c")
         if kept is not None:
             # A token decides how much it keeps of what moved there, or is known, and what it shows for the rest. A gate
             # between 0 and 1 makes an exact copy easy: an offset would have to be exactly 0.
-            gate, own = drawn.chunk(2, -1)
+            gate, own = shown.chunk(2, -1)
             keep = gate.sigmoid()
-            drawn = keep * kept + (1 - keep) * own
-        latents = drawn + self.keep_noisy(condition)[:, None] * flat
+            shown = keep * kept + (1 - keep) * own
+            own = rearrange(own, "(b t) (h w) c -> b t h w c", b=batch, h=height)
+        latents = shown + self.keep_noisy(condition)[:, None] * flat
         heads = rearrange(self.heads(x[:, tokens:].flatten(1)), "(b t) o -> b t o", b=batch)
         latents = rearrange(latents, "(b t) (h w) c -> b t h w c", b=batch, h=height)
         reward, end, policy = heads.split(self._outputs, -1)
-        drawn = None if own is None else rearrange(own, "(b t) (h w) c -> b t h w c", b=batch, h=height)
-        return Prediction(latents, reward, end[..., 0], policy, flow, follows, places, drawn)
+        return Prediction(latents, reward, end[..., 0], policy, flow, follows, places, own)
 
     def _move(
         self,

@@ -91,8 +91,8 @@ class ForcingConfig(BaseModel):
     drawn_weight: float = Field(
         default=0.0,
         ge=0,
-        description="loss weight of what the model would show if it kept nothing of the frame before; where it keeps "
-        "all it would never learn to draw, and so never stop keeping",
+        description="loss weight of the squared error of what the model would show if it kept nothing of the frame "
+        "before, in frames from noise alone; where it keeps all it would never learn to draw, and so never stop keeping",
     )
     policy_weight: float = 0.02
     head_weight: float = 0.1
@@ -305,7 +305,7 @@ def dynamics_loss(
     if config.drawn_weight:
         assert prediction.drawn is not None
         off_alone = (prediction.drawn.float() - target.float()).square().mean((2, 3, 4))
-        anew = _mean(off_alone, near * (alone[..., 0, 0, 0] & has_before & known))
+        anew = _mean(off_alone, near * ((level > 0.99) & has_before & known))
     loss = flow + config.policy_weight * policy + config.head_weight * (reward + end)
     loss = loss + config.motion_weight * moved + config.follow_weight * loose + config.pixel_weight * pixels
     loss = loss + config.drawn_weight * anew

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from typing import ClassVar, Literal
 
@@ -13,7 +14,7 @@ from worldsim.probes.heldout import CONTEXT as LONG_CONTEXT
 from worldsim.probes.heldout import wander
 from worldsim.probes.intervals import with_draws
 from worldsim.probes.players import has_opposites, opposite
-from worldsim.probes.plots import Plot, banded
+from worldsim.probes.plots import Line, Plot, banded
 from worldsim.probes.probe import Cases, FilmProbe, Lab, Outcome, Probe, Trial
 from worldsim.probes.twin import Start, Twin, begin
 from worldsim.world import World, load
@@ -147,11 +148,13 @@ class Horizon(Probe):
     name = "horizon"
     question = (
         "By the explorer's actions for 256 steps: the error against time, and the time until half of the first step's "
-        "skill (1 - squared error / that of the last frame of the context) is lost."
+        "skill (1 - squared error / that of the last frame of the context) is lost. Four starts are followed for five "
+        "minutes, if episodes last as long."
     )
     unit = "s"
     _marks = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     _starts = 32
+    _far, _followed = 300, 4  # seconds, and the starts that are followed as long: without baselines that are stepped
 
     def run(self, lab: Lab) -> Outcome:
         starts, actions = wandering(lab, min(self._starts, lab.starts), self._marks[-1])
@@ -166,15 +169,44 @@ class Horizon(Probe):
         seconds = [mark / lab.spec.fps for mark in marks]
         # A root for each start: the error of all together is that of the worst.
         lines = {name: banded(seconds, np.sqrt(wrong)) for name, wrong in errors.items()}
+        far, note = self._long(lab)
         draws = with_draws(len(starts))  # one start alone has no skill to speak of
         values = {
             name: np.array([_half_skill(wrong[some].mean(0), copied[some].mean(0), seconds) for some in draws])
             for name, wrong in errors.items()
             if name != "copy last frame"
         }
-        return Outcome(
-            values, plot=Plot("seconds", "error, grey levels of 255", lines, logarithmic=True), drawn=len(starts)
-        )
+        plot = Plot("seconds", "error, grey levels of 255", lines | far, logarithmic=True)
+        return Outcome(values, plot=plot, note=note, drawn=len(starts))
+
+    def _long(self, lab: Lab) -> tuple[dict[str, Line], str]:
+        """Curves of a few starts that are followed much longer, and what to say of them."""
+        steps = round(self._far * lab.spec.fps)
+        marks = [*(2**power for power in range(math.ceil(math.log2(steps)))), steps]
+        try:
+            starts, actions = wandering(lab, self._followed, steps)
+        except ValueError as error:
+            return {}, f"not followed for {self._far} s: {error}"
+        true = np.zeros((len(starts), len(marks), *starts[0].frames.shape[1:]), np.float32)
+        for number, start in enumerate(starts):
+            lab.env.unwrapped.restore(start.snapshot)  # type: ignore[attr-defined]
+            for step, flat in enumerate(actions[:, number], 1):
+                frame = lab.env.step(lab.spec.unflatten(flat))[0]
+                if step in marks:  # all frames of five minutes would fill the memory
+                    true[number, marks.index(step)] = frame
+        run, shown = begin(lab.world, starts), []
+        for step, flat in enumerate(actions, 1):
+            frames = run.step(flat).frames
+            lab.tick(run.lanes)
+            if step in marks:
+                shown.append(frames.cpu().numpy())
+        last = np.stack([start.frames[-1] for start in starts])[:, None]
+        films = {"World": np.stack(shown, 1), "copy last frame": last}
+        seconds = [mark / lab.spec.fps for mark in marks]
+        roots = {name: np.sqrt(((film - true) ** 2).mean((2, 3, 4))) for name, film in films.items()}
+        ends = ", ".join(f"{name} {root[:, -1].mean():.0f}" for name, root in roots.items())
+        lines = {f"{name}, {len(starts)} starts": banded(seconds, root) for name, root in roots.items()}
+        return lines, f"error after {self._far} s, grey levels: {ends} ({len(starts)} starts)"
 
     def line(self, simulator: float) -> tuple[float, float]:
         return -np.inf, np.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +19,8 @@ from worldsim.probes.twin import Player, Start, Twin, WorldPlayer
 from worldsim.spec import WorldSpec
 from worldsim.world import World
 
-_RECORDED, _LENGTH = 32, 272  # episodes to retrieve from, and frames in each after its context
+_RECORDED = 32  # episodes to retrieve from
+_LENGTHS = (272, 136, 68, 34)  # frames in each after its context: as many as the simulator's episodes last
 _SMALL = (16, 16)  # width and height of the pictures that are compared to find the nearest
 _OPPOSITE = {"forward": "back", "back": "forward", "left": "right", "right": "left"}
 
@@ -139,9 +141,12 @@ class Players:
 
     @property
     def recorded(self) -> np.ndarray:
-        """Episodes of seeds that recordings use, uint8 (episodes, T, H, W, 3)."""
-        if self._recorded is None:
-            self._recorded = explore(self._env, list(range(_RECORDED)), _LENGTH, lambda: None).frames
+        """Episodes of seeds that recordings use, uint8 (episodes, T, H, W, 3); ValueError if they are too short."""
+        for length in _LENGTHS:
+            if self._recorded is None:
+                with contextlib.suppress(ValueError if length > _LENGTHS[-1] else ()):
+                    self._recorded = explore(self._env, list(range(_RECORDED)), length, lambda: None).frames
+        assert self._recorded is not None
         return self._recorded
 
 

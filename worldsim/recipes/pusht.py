@@ -28,7 +28,7 @@ RECIPE = Recipe(
         time_every=2,
         sees_motion=True,
         shares_motion=True,
-        aims=True,  # without it the disc does not go where it is sent (NOTES.md)
+        aims=True,  # at 64x64 the disc did not go where it is sent without it (NOTES.md)
         condition_channels=128,
         text_channels=64,
     ),

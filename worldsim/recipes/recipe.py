@@ -58,6 +58,12 @@ class PainterRecipe(BaseModel):
     painting: PaintingConfig = PaintingConfig()
     steps: int = Field(default=4, gt=0, description="denoising steps of what comes into view")
 
+    @model_validator(mode="after")
+    def _knows_no_actions(self) -> Self:
+        if self.sizes.aims:
+            raise ValueError("a painter knows no actions: leave out aims in its sizes")
+        return self
+
 
 class Recipe(BaseModel):
     """Environment, policy, amounts, sizes, seeds and budgets of one World."""
@@ -107,10 +113,11 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"a World that is stepped goes frame by frame: its tokenizer has stride 1, not {self.tokenizer.stride}"
             )
-        before = self.tokenizer.carries or self.dynamics.sees_motion or self.dynamics.shares_motion
-        if self.film is not None and before:
+        of_steps = self.dynamics.sees_motion or self.dynamics.shares_motion or self.dynamics.aims
+        if self.film is not None and (self.tokenizer.carries or of_steps):
             raise ValueError(
-                "films are made all at once, not from frames before: leave out carries, sees_motion and shares_motion"
+                "films are made all at once, not from frames before and actions: leave out carries, sees_motion, "
+                "shares_motion and aims"
             )
         if self.film is None:
             DynamicsConfig(**self.dynamics.model_dump(), action_dim=2, policy_logits=1)

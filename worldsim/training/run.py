@@ -141,7 +141,9 @@ def _make(
 
 def _recording(recipe: Recipe, out: Path, data: Path | None, show: bool) -> FrameStore:
     if data is None:
-        check_size(env_facts(recipe.env_id, recipe.env_kwargs).size)  # now, and not after all is recorded
+        facts = env_facts(recipe.env_id, recipe.env_kwargs)
+        check_size(facts.size)  # now, and not after all is recorded
+        _check_aims(recipe, facts.action)
         record_store(
             recipe.env_id, recipe.frames, out / "frames", env_kwargs=recipe.env_kwargs, policy=recipe.policy,
             seed=recipe.seed, episode_frames=recipe.episode_frames, progress=show,
@@ -165,14 +167,23 @@ def _painter_recording(recipe: Recipe, painter: PainterRecipe, store: FrameStore
     return FrameStore.open(out / "paintings")
 
 
+def _check_aims(recipe: Recipe, action: dict[str, Any]) -> None:
+    """ValueError if the recipe's dynamics aims, and an action of this space (see `space_to_json`) names no place."""
+    place = action["kind"] == "box" and np.shape(action["low"]) == (2,)
+    if recipe.dynamics.aims and not (place and np.isfinite([action["low"], action["high"]]).all()):
+        raise ValueError(
+            "aims is for actions that name a place in the picture, a Box of two numbers (to the right and down, from one "
+            "edge at its low to the other at its high): leave it out"
+        )
+
+
 def _check_recording(recipe: Recipe, store: FrameStore) -> None:
     """ValueError if its frames have a size that no World has, or no episode is as long as the clips of some phase.
 
     An episode that ended counts as a frame longer.
     """
     check_size(store.size)
-    if recipe.dynamics.aims and (store.action["kind"] != "box" or np.shape(store.action["low"]) != (2,)):
-        raise ValueError("aims is for actions that are a Box of two numbers, a place in the picture: leave it out")
+    _check_aims(recipe, store.action)
     longest = int(store.lengths.max()) + 1
     if recipe.sizes and not store.env_id:
         raise ValueError("this recording is of no environment, to record films of other sizes in: leave out sizes")
