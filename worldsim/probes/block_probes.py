@@ -76,7 +76,7 @@ class Turns(PlaceProbe):
         return outcome
 
     def measure(self, twin: StandingTwin) -> np.ndarray:
-        report = turning.turning(twin)
+        report = turning.turning(twin, self._of_world)
         self._of_world = self._of_world or report
         shown, wanted = np.zeros(len(twin.starts)), np.zeros(len(twin.starts))
         for axis in turning.AXES:

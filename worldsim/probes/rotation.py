@@ -11,18 +11,21 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numba import njit
 from torch import Tensor
+
+from worldsim.envs.blocks.render import FOV_DEGREES
 
 Axis = Literal["yaw", "pitch"]
 
 REACH = 14.0  # degrees a tick that the search covers to either side; the camera's limit is 10
 _FINE = 0.25
-_CLIP = 0.12  # differences count up to here (white is 1): what moves by itself or comes into view decides nothing
+_CLIP = np.float32(0.12)  # differences count up to here (white is 1): what moves by itself or comes into view decides nothing
 _CHUNK = 96  # pairs at a time, for the memory
+_GREY = np.array([0.299, 0.587, 0.114], np.float32) / 255
+_SLOPE = math.tan(math.radians(FOV_DEGREES / 2))  # of the ray through the upper edge of the picture
 
 
-@torch.inference_mode()
 def measured_turns(before: np.ndarray, after: np.ndarray, pitch: np.ndarray, axis: Axis) -> np.ndarray:
     """Degrees float64 (pairs,) that the view turned from `before` to `after`, uint8 (pairs, H, W, 3), within REACH.
 
@@ -34,24 +37,21 @@ def measured_turns(before: np.ndarray, after: np.ndarray, pitch: np.ndarray, axi
 
 
 def _search(before: np.ndarray, after: np.ndarray, pitch: np.ndarray, axis: Axis) -> np.ndarray:
-    grey = torch.tensor([0.299, 0.587, 0.114]) / 255
-    first, second = ((torch.from_numpy(frames).float() @ grey)[:, None] for frames in (before, after))
+    first, second = (frames @ _GREY for frames in (before, after))
     tilt = torch.from_numpy(np.asarray(pitch, np.float32))
-    scene = scene_mask(before.shape[1], before.shape[2])
-    # The mask travels with the picture, so that the hand is left out where it stood as well as where it stands.
-    first = torch.cat([first, scene.expand(len(first), 1, -1, -1)], 1)
+    scene = scene_mask(before.shape[1], before.shape[2]).numpy()
 
-    def best(candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the candidate angles (count, pairs): the errors (count, pairs) and the places of the smallest (pairs,)."""
-        errors = torch.stack([_misfit(first, second, scene, tilt, angles, axis) for angles in candidates])
-        return errors, errors.argmin(0)
+    def misfits(candidates: Tensor, stride: int = 1) -> Tensor:
+        """The errors (count, pairs) of candidate angles (count, pairs), by every `stride`th pixel of rows and columns."""
+        turns = torch.stack([_rotation(tilt, angles, axis) for angles in candidates])
+        return torch.from_numpy(_misfits(first, second, scene, turns.numpy(), stride))
 
     coarse = torch.arange(-REACH, REACH + 1)[:, None].expand(-1, len(first))
-    _, place = best(coarse)
+    place = misfits(coarse, 2).argmin(0)
     centre = coarse.gather(0, place[None])[0]
     fine = centre + torch.arange(-5, 6)[:, None] * _FINE
-    errors, place = best(fine)
-    place = place.clamp(1, len(fine) - 2)
+    errors = misfits(fine)
+    place = errors.argmin(0).clamp(1, len(fine) - 2)
     left, middle, right = (errors.gather(0, (place + shift)[None])[0] for shift in (-1, 0, 1))
     bend = left - 2 * middle + right
     shift = torch.where(bend > 1e-9, 0.5 * (left - right) / bend.clamp_min(1e-9), 0.0).clamp(-1, 1)
@@ -67,22 +67,54 @@ def scene_mask(height: int, width: int) -> Tensor:
     return mask
 
 
-def _misfit(first: Tensor, second: Tensor, scene: Tensor, pitch: Tensor, angle: Tensor, axis: Axis) -> Tensor:
-    """Mean clipped difference (pairs,) between `second` and `first` as it would look after a turn by angle (pairs,)."""
-    from worldsim.envs.blocks.render import FOV_DEGREES
+@njit(cache=True, fastmath=True)
+def _misfits(
+    first: np.ndarray, second: np.ndarray, scene: np.ndarray, turns: np.ndarray, stride: int
+) -> np.ndarray:
+    """Mean clipped difference float32 (count, pairs) between `second` and `first` as it would look after a turn.
 
-    height, width = second.shape[2:]
-    slope = math.tan(math.radians(FOV_DEGREES / 2))  # of the ray through the upper edge of the picture
-    up = (1 - (2 * torch.arange(height) + 1) / height) * slope
-    right = ((2 * torch.arange(width) + 1) / width - 1) * slope * width / height
-    rays = torch.stack(torch.broadcast_tensors(right, up[:, None], torch.ones(())), -1)
-    turned = rays.flatten(0, 1) @ _rotation(pitch, angle, axis)  # in the coordinates of the camera that saw `first`
-    x, y = turned[..., 0] / turned[..., 2], turned[..., 1] / turned[..., 2]
-    grid = torch.stack([x / (slope * width / height), -y / slope], -1).unflatten(1, (height, width))
-    moved = F.grid_sample(first, grid, align_corners=False)
-    weight = scene * (moved[:, 1] > 0.99)
-    difference = (moved[:, 0] - second[:, 0]).abs().clamp_max(_CLIP)
-    return (difference * weight).sum((1, 2)) / weight.sum((1, 2)).clamp_min(1)
+    Pictures in grey float32 (pairs, H, W), the mask of the scene (H, W), and `turns` (count, pairs, 3, 3), see
+    `_rotation`. The mask travels with the picture, so that the hand is left out where it stood as well as where it stands.
+    """
+    count, pairs = turns.shape[:2]
+    height, width = scene.shape
+    errors = np.zeros((count, pairs), np.float32)
+    edge = np.zeros((height + 2, width + 2), np.float32)  # nothing is known beyond the picture
+    known = np.zeros_like(edge)
+    known[1:-1, 1:-1] = scene
+    unit = _SLOPE / height * 2  # of rays, from pixel to pixel
+    for pair in range(pairs):
+        edge[1:-1, 1:-1] = first[pair]
+        for number in range(count):
+            turn = turns[number, pair]
+            total, weight = np.float32(0), np.float32(0)
+            for row in range(0, height, stride):
+                up = (0.5 * (height - 1) - row) * unit
+                for column in range(0, width, stride):
+                    if scene[row, column] == 0:
+                        continue
+                    right = (column - 0.5 * (width - 1)) * unit
+                    ahead = right * turn[0, 2] + up * turn[1, 2] + turn[2, 2]
+                    x = (right * turn[0, 0] + up * turn[1, 0] + turn[2, 0]) / ahead / unit + 0.5 * (width + 1)
+                    y = 0.5 * (height + 1) - (right * turn[0, 1] + up * turn[1, 1] + turn[2, 1]) / ahead / unit
+                    if not (0 <= x < width + 1 and 0 <= y < height + 1):
+                        continue
+                    j, i = int(x), int(y)
+                    a, b = np.float32(x - j), np.float32(y - i)
+                    if _between(known, i, j, a, b) > 0.99:
+                        difference = abs(_between(edge, i, j, a, b) - second[pair, row, column])
+                        total += min(difference, _CLIP)
+                        weight += 1
+            errors[number, pair] = total / max(weight, 1)
+    return errors
+
+
+@njit(inline="always")
+def _between(picture: np.ndarray, row: int, column: int, right: float, down: float) -> float:
+    """The value of a picture between four pixels."""
+    upper = picture[row, column] * (1 - right) + picture[row, column + 1] * right
+    lower = picture[row + 1, column] * (1 - right) + picture[row + 1, column + 1] * right
+    return upper * (1 - down) + lower * down
 
 
 def _rotation(pitch: Tensor, angle: Tensor, axis: Axis) -> Tensor:

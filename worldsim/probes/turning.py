@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.probes.places import StandingTwin
+from worldsim.probes.places import Action, StandingTwin
 from worldsim.probes.rotation import Axis, measured_turns
 
 RATES = (-8.0, -4.0, -2.0, 2.0, 4.0, 8.0)  # degrees a tick
@@ -20,8 +20,11 @@ AXES: tuple[Axis, Axis] = ("yaw", "pitch")
 _READ = (0.1, 0.15)  # the truth is read right within this share of the angle, and this many degrees besides
 
 
-def turning(twin: StandingTwin) -> dict[str, Any]:
-    """Turn the simulator and the World alike and compare; returns raw angles and their summary, by axis."""
+def turning(twin: StandingTwin, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Turn the simulator and the World alike and compare; returns raw angles and their summary, by axis.
+
+    earlier: what this returned at the same places, whose true angles need not be read again.
+    """
     pitch = np.array([place.pitch for place in twin.starts])
     report: dict[str, Any] = {"rates": list(RATES), "ticks": TICKS, "seeds": [place.seed for place in twin.starts]}
     for axis in AXES:
@@ -29,11 +32,15 @@ def turning(twin: StandingTwin) -> dict[str, Any]:
         for rate in RATES:
             camera = (rate, 0.0) if axis == "yaw" else (0.0, rate)
             tilts = pitch[:, None] + np.arange(TICKS) * camera[1]
-            for name, frames in zip(angles, twin.play([{"camera": camera}] * TICKS), strict=True):
+            steps: list[Action] = [{"camera": camera}] * TICKS
+            films = {"world": twin.shown(steps)} | ({"truth": twin.truth(steps)} if earlier is None else {})
+            for name, frames in films.items():
                 before, after = (part.reshape(-1, *part.shape[2:]) for part in (frames[:, :-1], frames[:, 1:]))
                 turned = measured_turns(before, after, tilts.reshape(-1), axis)
                 angles[name].append(turned.reshape(-1, TICKS))
-        truth, learned = (np.stack(angles[name]) for name in ("truth", "world"))  # (rates, places, ticks)
+        # (rates, places, ticks)
+        truth = np.stack(angles["truth"]) if earlier is None else np.array(earlier[axis]["truth"])
+        learned = np.stack(angles["world"])
         report[axis] = summary(truth, learned) | {"truth": truth.tolist(), "world": learned.tolist()}
     return report
 
