@@ -43,10 +43,10 @@ def sweep(angle: float, rate: float) -> list[float]:
 class BlocksExplorer:
     """Walks, looks around, digs, builds, swims, follows animals; gets away from walls instead of grinding at them."""
 
-    def __init__(self, rng: np.random.Generator, rest: float = 0.0, edit: float = 0.0, hammer: float = 0.0) -> None:
+    def __init__(self, rng: np.random.Generator, rest: float = 0.0, edit: float = 0.0, click: float = 0.0) -> None:
         """rest: weight of doing nothing for some seconds; 2 makes one tick in eight of it. edit: of breaking and
         placing blocks over and over; with 14, and that rest, a block changes in one tick of 25, with 0 in one of 87.
-        hammer: of doing so in quick clicks while it turns.
+        click: of doing so once at a place, and then elsewhere.
         """
         self._rng = rng
         # Behaviours with their weights. A behaviour with a long run needs a small weight: see the measured shares in
@@ -68,7 +68,7 @@ class BlocksExplorer:
             self._follow_animal: 1.4,
             self._press_one_key: 9.0,
             self._edit: edit,
-            self._hammer: hammer,
+            self._click: click,
         }
 
     def reset(self, obs: np.ndarray, info: dict[str, Any]) -> None:
@@ -347,19 +347,21 @@ class BlocksExplorer:
             yield from self._hold((str(self._rng.choice(("break", "place"))),), self._ticks(1, 3))
             yield from self._hold((), self._ticks(1, 3))
 
-    def _hammer(self) -> Behaviour:
-        """Click to break or to place, along slow sweeps: a block changes every few ticks, each seen from elsewhere."""
-        yield from self._hold((), self._tilt_to(self._between(32, 70), self._between(5, 9)))
+    def _click(self) -> Behaviour:
+        """Break or place once, where nothing was done lately, and see what comes of it.
+
+        What was there before shows in what a World remembers; only where nothing was done must it know what a key does.
+        """
         for _ in range(self._ticks(2, 5)):
-            key = str(self._rng.choice(("break", "place")))
-            if key == "place":
+            ticks = self._turn_by(self._side() * self._between(30, 110), self._between(5, 10))
+            yield from self._hold(("forward",) if self._rng.random() < 0.35 else (), ticks)
+            if self._rng.random() < 0.3 or not 24 < self._look() < 60:
+                yield from self._hold((), self._tilt_to(self._between(24, 60), self._between(4, 8)))
+            if self._rng.random() < 0.4:
                 self._slot = int(self._rng.integers(len(HOTBAR)))
-            self._turn_by(self._side() * self._between(20, 90), self._between(1.5, 5))
-            if self._rng.random() < 0.3:
-                self._tilt_to(self._between(32, 70), self._between(1, 3))
-            for _ in range(self._ticks(4, 10)):
-                yield from self._hold((key,), 1)  # let go, it acts at once when it is pressed again
-                yield from self._hold((), self._ticks(1, 3))
+            yield from self._hold((), self._ticks(1, 6))
+            yield from self._hold((str(self._rng.choice(("break", "place"))),), self._ticks(1, 2))
+            yield from self._hold((), self._ticks(2, 5))
 
     def _press_one_key(self) -> Behaviour:
         """One key alone, with stillness before and after, so that what it does is plain to see."""

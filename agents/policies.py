@@ -165,7 +165,7 @@ POLICIES: dict[str, Callable[[gym.Env, np.random.Generator], Policy]] = {
     "crafter": _crafter,
     "resting": partial(_blocks, make=partial(BlocksExplorer, rest=2.0)),
     "building": partial(_blocks, make=partial(BlocksExplorer, rest=2.0, edit=14.0)),
-    "editing": partial(_blocks, make=partial(BlocksExplorer, rest=1.0, hammer=25.0)),
+    "editing": partial(_blocks, make=partial(BlocksExplorer, rest=1.0, click=80.0)),
     "filming": partial(_blocks, make=BlocksFilming),
     "random": _random,
     "pauses": _pauses,
@@ -180,8 +180,8 @@ def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Policy:
     "auto" picks the one that fits, which in PushTSim and TableSim goes about pushing things.
 
     "resting" is "blocks" that also does nothing for seconds; a World learns from that to stay as it is. "building" is
-    "resting" that also breaks and places blocks over and over, which a World learns late; "editing" does so in quick
-    clicks for most of the time. "filming" walks and looks about the block world slowly, as with a camera. "pauses" acts
+    "resting" that also breaks and places blocks over and over, which a World learns late; "editing" does so
+    once at a place, and then elsewhere. "filming" walks and looks about the block world slowly, as with a camera. "pauses" acts
     at random in a Box for half of the time, and for half of it not at all. "scripted" is for BallsGoalSim and goes
     straight to the mark, "seeking" there and elsewhere, in many ways; "own" is the policy of a learned World;
     "plan:WORLD" tries out futures in a World, by name or path; the path of a file agent.safetensors is an agent of
