@@ -48,7 +48,7 @@ class SeekingPolicy:
     """
 
     _lasts = 20  # ticks on average, until it does something new
-    _kinds = {"mark": 0.5, "place": 0.2, "random": 0.3}  # where it pushes to, and how often
+    _kinds = (("mark", 0.5), ("place", 0.2), ("random", 0.3))  # where it pushes to, and how often
     _gentlest, _hardest = 0.5, 20.0  # push by distance from there
 
     def __init__(self, space: spaces.Box, rng: np.random.Generator) -> None:
@@ -63,7 +63,7 @@ class SeekingPolicy:
     def act(self, obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
         if self._left <= 0:
             self._left = int(self._rng.geometric(1 / self._lasts))
-            self._kind = self._rng.choice(list(self._kinds), p=list(self._kinds.values()))
+            self._kind = self._rng.choice([kind for kind, _ in self._kinds], p=[share for _, share in self._kinds])
             self._place = self._rng.uniform(0.1, 0.9, 2)
             self._gain = self._gentlest * (self._hardest / self._gentlest) ** self._rng.uniform()
             self._damping = self._rng.uniform(0, 3)
@@ -180,9 +180,9 @@ def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Policy:
     "auto" picks the one that fits, which in PushTSim and TableSim goes about pushing things.
 
     "resting" is "blocks" that also does nothing for seconds; a World learns from that to stay as it is. "building" is
-    "resting" that also breaks and places blocks over and over, which a World learns late; "editing" does so
-    once at a place, and then elsewhere. "filming" walks and looks about the block world slowly, as with a camera. "pauses" acts
-    at random in a Box for half of the time, and for half of it not at all. "scripted" is for BallsGoalSim and goes
+    "resting" that also breaks and places blocks over and over, which a World learns late; "editing" does so mostly
+    where nothing was done lately. "filming" walks and looks about the block world slowly, as with a camera. "pauses"
+    acts at random in a Box for half of the time, and for half of it not at all. "scripted" is for BallsGoalSim and goes
     straight to the mark, "seeking" there and elsewhere, in many ways; "own" is the policy of a learned World;
     "plan:WORLD" tries out futures in a World, by name or path; the path of a file agent.safetensors is an agent of
     `worldsim agent`.

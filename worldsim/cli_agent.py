@@ -122,8 +122,9 @@ def agent_eval(
 
     Args:
         policies: One or more, each a file agent.safetensors that `worldsim agent` wrote, or "random", "scripted" and
-            "seeking" (of BallsGoalSim), "own" (a World's own policy, in that World), or "plan:WORLD", which tries out futures in a
-            World. Of some, for example agents that learned with other seeds, it also says what they gain together.
+            "seeking" (of BallsGoalSim), "own" (a World's own policy, in that World), or "plan:WORLD", which tries out
+            futures in a World. Of some, for example agents that learned with other seeds, it also says what they gain
+            together.
         env: Id of the environment, real or learned, or `module:id`.
         env_kwargs: Arguments of the environment as a JSON object, for example '{"world": "runs/balls_goal/world"}'.
         episodes: How many episodes to play.

@@ -95,7 +95,7 @@ def test_resting_is_exploring_with_stretches_of_nothing():
     assert 0.03 < rested / (12 * TICKS) < 0.25
 
 
-def test_building_changes_blocks_several_times_as_often_and_editing_more_often_where_nothing_was_done():
+def test_building_changes_blocks_several_times_as_often_and_editing_more_often_when_nothing_was_done_lately():
     env = gym.make("worldsim/BlocksSim-v0", size=(16, 16), disable_env_checker=True)
 
     def changed(name: str) -> np.ndarray:

@@ -11,9 +11,9 @@ from gymnasium import spaces
 
 from worldsim.probes import any_world
 from worldsim.probes.heldout import open_simulator
-from worldsim.probes.players import Backwards, Frozen, Retrieved, has_opposites, opposite
+from worldsim.probes.players import Backwards, Blind, Frozen, Retrieved, has_opposites, opposite
 from worldsim.probes.probe import Lab
-from worldsim.probes.twin import Simulator, Start, Twin
+from worldsim.probes.twin import Simulator, Start, Twin, WorldPlayer
 from worldsim.spec import WorldSpec, space_to_json
 from worldsim.world import World
 
@@ -75,6 +75,7 @@ def test_errors_grow_from_nothing_for_one_who_shows_the_truth(lab: Lab, monkeypa
 def test_where_episodes_are_short_there_is_less_to_recall_and_nobody_is_followed_for_minutes(lab: Lab) -> None:
     brief = Lab(lab.world, gym.wrappers.TimeLimit(lab.env, 120), starts=2)
     assert 34 + 16 <= brief.players.recorded.shape[1] <= 68 + 16
+    assert len(any_world.Contrast().run(brief).values["World"]) == 2
     lines, note = any_world.Horizon()._long(brief)
     assert not lines
     assert note.startswith("not followed for 300 s: hardly any episode of worldsim/BallsLabSim-v0 lasts")
@@ -100,11 +101,32 @@ def test_who_expects_what_happens_is_surprised_by_what_cannot(lab: Lab, monkeypa
     assert len(possible) == len(outcome.values["copy last frame"]) <= lab.starts
 
 
-def test_pairs_that_an_untrained_world_tells_apart_are_not_asked(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    errors = iter([1.0, 1.2])
+@pytest.mark.parametrize(("impossible", "counted"), [(1.2, "25 and what cannot in 0"), (2.0, "0 and what cannot in 0")])
+def test_pairs_that_an_untrained_world_tells_apart_are_not_asked(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, impossible: float, counted: str
+) -> None:
+    errors = iter([1.0, impossible])
     monkeypatch.setattr(any_world, "_surprise", lambda world, starts, *_: np.full(len(starts), next(errors)))
-    with pytest.raises(ValueError, match="only 0 fair pairs in .* expects what can be in [1-9]"):
+    with pytest.raises(ValueError, match=f"only 0 fair pairs in 25 starts .* expects what can be in {counted}"):
         any_world.Surprise().run(lab)
+
+
+def test_who_is_told_nothing_shows_its_film_again_as_long_as_it_is_long_enough(lab: Lab) -> None:
+    starts, actions = any_world.wandering(lab, 2, 6)
+    asked: list[int] = []
+
+    class Counting(WorldPlayer):
+        def show(self, actions: np.ndarray) -> np.ndarray:
+            asked.append(len(actions))
+            return super().show(actions)
+
+    blind = Blind(Counting(lab.world, starts, lambda frames: None), lab.spec)
+    short = blind.show(actions[:2])
+    long = blind.show(actions)
+    assert np.array_equal(long[:, :3], short)
+    long[:] = 0  # whoever asked may write to it
+    assert np.array_equal(blind.show(actions[:2]), short)
+    assert asked == [2, 6]
 
 
 def test_understudies_show_what_their_names_say(lab: Lab) -> None:

@@ -62,8 +62,8 @@ class DynamicsConfig(BaseModel):
     shares_motion: bool = Field(default=False, description="tokens decide their share of the whole picture's flow")
     aims: bool = Field(
         default=False,
-        description="tokens are told where from them the place lies that an action names: its first number to the right "
-        "and its second down, from one edge of the picture at the least to the other at the most; not for pushes",
+        description="tokens are told where from them the place lies that an action names: its first number to the "
+        "right, its second down, from one edge of the picture at the least to the other at the most; not for pushes",
     )
     registers: int = 2
     condition_channels: int = 256
@@ -104,7 +104,7 @@ class Prediction:
     flow: Tensor | None = None  # (batch, time, 4 h, 4 w, 2), before each pixel's own factor; None if nothing is moved
     follows: Tensor | None = None  # (batch, time, 16 h, 16 w, 1): that factor
     places: Tensor | None = None  # (batch, time, 16 h, 16 w, 2): where in the frame before each pixel is looked up
-    drawn: Tensor | None = None  # like latents: what is shown for what is not kept of the frame before; None if nothing is kept
+    drawn: Tensor | None = None  # like latents, for what is not kept of the frame before; None if nothing is
 
 
 def sinusoid(level: Tensor, channels: int) -> Tensor:

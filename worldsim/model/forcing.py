@@ -92,7 +92,7 @@ class ForcingConfig(BaseModel):
         default=0.0,
         ge=0,
         description="loss weight of the squared error of what the model would show if it kept nothing of the frame "
-        "before, in frames from noise alone; where it keeps all it would never learn to draw, and so never stop keeping",
+        "before, in frames from noise alone; where it keeps all it would never learn to draw, nor to stop keeping",
     )
     policy_weight: float = 0.02
     head_weight: float = 0.1
@@ -244,8 +244,9 @@ def dynamics_loss(
             motion=None if seen_motion is None else seen_motion[:first],
         )  # fmt: skip
 
-    alone = rearrange(level > 0.99, "b t -> b t 1 1 1")  # made from noise alone, of which each copy has its own
-    noisy = mix(shown, torch.where(alone, torch.randn_like(latents), randn(*latents.shape[1:])), level)
+    alone = level > 0.99  # made from noise alone, of which each copy has its own
+    noise = torch.where(alone[..., None, None, None], torch.randn_like(latents), randn(*latents.shape[1:]))
+    noisy = mix(shown, noise, level)
     prediction = predict(batch, noisy, level, step)
     target = latents
     if shortcut:
@@ -257,21 +258,21 @@ def dynamics_loss(
                 [torch.where(is_step, bootstrap.to(latents.dtype), latents[:shortcut]), latents[shortcut:]]
             )
 
-    drawn = prediction.latents.float()
-    error = (drawn - target.float()).square().mean((2, 3, 4))
+    predicted = prediction.latents.float()
+    error = (predicted - target.float()).square().mean((2, 3, 4))
     weight = config.weight_floor + (1 - config.weight_floor) * (1 - level)
     if config.rare_weight:
         assert rare is not None, "which frames did something seldom lead to?"
         weight = weight * (1 + config.rare_weight * F.pad(rare[:, :-1].float(), (1, 0)))
     if made is not None and own:
-        made.copy_(torch.cat([going[:, :-1], drawn[:own, -1:].to(going.dtype)], 1).detach())
+        made.copy_(torch.cat([going[:, :-1], predicted[:own, -1:].to(going.dtype)], 1).detach())
         if places is not None and prediction.places is not None:
             places.copy_(prediction.places[:own, -1].detach())
-    starts = (level > 0.99) & (step == 0) & known
+    starts = alone & (step == 0) & known
     more: dict[str, Tensor] = {}
     asked = error
     if config.energy:
-        score = energy_score(drawn, target.float()).repeat_interleave(2, 0)
+        score = energy_score(predicted, target.float()).repeat_interleave(2, 0)
         asked = torch.where(starts, config.energy * score, error)
         more["energy"] = _mean(score.detach(), starts * near)
     flow = (near * weight * asked * known).mean()
@@ -305,7 +306,7 @@ def dynamics_loss(
     if config.drawn_weight:
         assert prediction.drawn is not None
         off_alone = (prediction.drawn.float() - target.float()).square().mean((2, 3, 4))
-        anew = _mean(off_alone, near * ((level > 0.99) & has_before & known))
+        anew = _mean(off_alone, near * (alone & has_before & known))
     loss = flow + config.policy_weight * policy + config.head_weight * (reward + end)
     loss = loss + config.motion_weight * moved + config.follow_weight * loose + config.pixel_weight * pixels
     loss = loss + config.drawn_weight * anew

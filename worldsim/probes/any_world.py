@@ -30,18 +30,22 @@ def wandering(lab: Lab, count: int, steps: int = 0) -> tuple[list[Start], np.nda
     """
     starts, taken = [], []
     for seed in range(lab.seed, lab.seed + _TRIES * count):
-        frames, actions, snapshot = [], [], None
+        frames: list[np.ndarray] = []
+        actions: list[np.ndarray] = []
+        snapshot = None
         for frame, action, _ in wander(lab.env, seed):
-            frames.append(frame)
-            if len(frames) == LONG_CONTEXT:
-                snapshot = lab.env.unwrapped.snapshot()  # type: ignore[attr-defined]
-            if len(frames) == LONG_CONTEXT + steps:
+            if len(frames) < LONG_CONTEXT:
+                frames.append(frame)
+                if len(frames) == LONG_CONTEXT:
+                    snapshot = lab.env.unwrapped.snapshot()  # type: ignore[attr-defined]
+            if len(actions) == LONG_CONTEXT - 1 + steps:
                 break
             actions.append(lab.spec.flatten(action))
-        if len(frames) == LONG_CONTEXT + steps:
-            past, future = np.stack(actions[: LONG_CONTEXT - 1]), actions[LONG_CONTEXT - 1 :]
-            starts.append(Start(np.stack(frames[:LONG_CONTEXT]), past, snapshot, seed))
-            taken.append(np.array(future, np.float32).reshape(steps, lab.spec.action_dim))
+        else:
+            continue  # it ended too soon
+        past, future = np.stack(actions[: LONG_CONTEXT - 1]), actions[LONG_CONTEXT - 1 :]
+        starts.append(Start(np.stack(frames), past, snapshot, seed))
+        taken.append(np.array(future, np.float32).reshape(steps, lab.spec.action_dim))
         if len(starts) == count:
             return starts, np.stack(taken, 1)
     raise ValueError(f"hardly any episode of {lab.spec.simulator} lasts {LONG_CONTEXT + steps} frames from here on")
@@ -50,7 +54,7 @@ def wandering(lab: Lab, count: int, steps: int = 0) -> tuple[list[Start], np.nda
 class Contrast(FilmProbe):
     name = "contrast"
     question = (
-        "From one start, with the same noise, a random action held for 0.2 s or its opposite: the cosine between the "
+        "From one start, with the same noise, a random action held for 4 steps or its opposite: the cosine between the "
         "difference that this makes in the simulator and in the World."
     )
     unit = "cosine"
@@ -154,7 +158,7 @@ class Horizon(Probe):
     unit = "s"
     _marks = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     _starts = 32
-    _far, _followed = 300, 4  # seconds, and the starts that are followed as long: without baselines that are stepped
+    _far, _followed = 300, 4  # seconds, and the starts that are followed as long
 
     def run(self, lab: Lab) -> Outcome:
         starts, actions = wandering(lab, min(self._starts, lab.starts), self._marks[-1])
@@ -180,25 +184,26 @@ class Horizon(Probe):
         return Outcome(values, plot=plot, note=note, drawn=len(starts))
 
     def _long(self, lab: Lab) -> tuple[dict[str, Line], str]:
-        """Curves of a few starts that are followed much longer, and what to say of them."""
+        """Curves of a few starts that are followed much longer, beside no baseline that is stepped, and what to say."""
         steps = round(self._far * lab.spec.fps)
         marks = [*(2**power for power in range(math.ceil(math.log2(steps)))), steps]
         try:
             starts, actions = wandering(lab, self._followed, steps)
         except ValueError as error:
             return {}, f"not followed for {self._far} s: {error}"
+        places = {mark: place for place, mark in enumerate(marks)}
         true = np.zeros((len(starts), len(marks), *starts[0].frames.shape[1:]), np.float32)
         for number, start in enumerate(starts):
             lab.env.unwrapped.restore(start.snapshot)  # type: ignore[attr-defined]
             for step, flat in enumerate(actions[:, number], 1):
                 frame = lab.env.step(lab.spec.unflatten(flat))[0]
-                if step in marks:  # all frames of five minutes would fill the memory
-                    true[number, marks.index(step)] = frame
+                if step in places:  # all frames of five minutes would fill the memory
+                    true[number, places[step]] = frame
         run, shown = begin(lab.world, starts), []
         for step, flat in enumerate(actions, 1):
             frames = run.step(flat).frames
             lab.tick(run.lanes)
-            if step in marks:
+            if step in places:
                 shown.append(frames.cpu().numpy())
         last = np.stack([start.frames[-1] for start in starts])[:, None]
         films = {"World": np.stack(shown, 1), "copy last frame": last}
@@ -241,21 +246,24 @@ class Surprise(Probe):
         backwards = np.stack([start.frames[::-1][: self._ticks + 1] for start in starts])
         change = np.abs(np.diff(backwards.astype(np.float32), axis=1)).mean((2, 3, 4))
         moving = np.flatnonzero(change.min(1) > 0.05)  # what rests runs backwards too
+        if not len(moving):
+            raise ValueError(f"nothing moves in {len(starts)} starts: ask for more")
 
         def errors(world: World, rows: np.ndarray) -> list[np.ndarray]:
             some = [starts[row] for row in rows]
             return [_surprise(world, some, film[rows], actions[:, rows], lab) for film in (truth, backwards)]
 
         # It expects that what is seen to move goes on: in some simulators enough to tell most pairs apart.
-        untrained = errors(lab.players.untrained, moving) if len(moving) else [np.zeros(0)] * 2
-        ratio = np.log(untrained[0].clip(1e-9) / untrained[1].clip(1e-9))
+        one, other = errors(lab.players.untrained, moving)
+        ratio = np.log(one.clip(1e-9) / other.clip(1e-9))
         alike = np.abs(ratio) < np.log(self._most)
         more, less = np.flatnonzero(alike & (ratio >= 0)), np.flatnonzero(alike & (ratio < 0))
-        half = min(len(more), len(less), lab.starts // 2)
-        if 2 * half < min(self._fewest, lab.starts // 2 * 2):
+        wanted = max(lab.starts // 2, 1)
+        half = min(len(more), len(less), wanted)
+        if half < min(self._fewest // 2, wanted):
             raise ValueError(
-                f"only {2 * half} fair pairs in {len(starts)} starts ({len(moving)} where something moves): an untrained "
-                f"World expects what can be in {len(less)}, what cannot in {len(more)}; ask for more starts"
+                f"only {2 * half} fair pairs in {len(starts)} starts ({len(moving)} where something moves): by little, "
+                f"an untrained World expects what can be in {len(less)} and what cannot in {len(more)}; ask for more"
             )
         fair = np.sort(np.concatenate([more[:half], less[:half]]))
         rows = moving[fair]

@@ -37,11 +37,14 @@ class Frozen:
 
 
 class Blind:
-    """A World that is told to do nothing, whatever is done. It shows the same film each time, which is made once."""
+    """A World that is told to do nothing, whatever is done.
+
+    Its film is kept, and made anew only when a longer one is asked for, or something else is held in hand.
+    """
 
     def __init__(self, player: Player, spec: WorldSpec) -> None:
         self._player, self._spec = player, spec
-        self._idle, self._film = np.zeros(0, np.float32), np.zeros((0, 0), np.uint8)
+        self._idle, self._film = np.zeros(0, np.float32), np.zeros((0, 0), np.uint8)  # none yet
 
     def show(self, actions: np.ndarray) -> np.ndarray:
         """See `worldsim.probes.twin.Player`."""
@@ -128,7 +131,10 @@ class Players:
 
     @property
     def untrained(self) -> World:
-        """A World as its training begins, which sees and draws as the World does: it shows about the frame before."""
+        """A World as its training begins, which sees and draws as the World does: it shows about the frame before.
+
+        One that sees motion lets half of what it has seen move go on.
+        """
         if self._untrained is None:
             world = self._world
             dynamics = Dynamics(world.dynamics.config)
@@ -142,12 +148,17 @@ class Players:
     @property
     def recorded(self) -> np.ndarray:
         """Episodes of seeds that recordings use, uint8 (episodes, T, H, W, 3); ValueError if they are too short."""
-        for length in _LENGTHS:
-            if self._recorded is None:
-                with contextlib.suppress(ValueError if length > _LENGTHS[-1] else ()):
-                    self._recorded = explore(self._env, list(range(_RECORDED)), length, lambda: None).frames
-        assert self._recorded is not None
+        if self._recorded is None:
+            self._recorded = _record(self._env)
         return self._recorded
+
+
+def _record(env: gym.Env) -> np.ndarray:
+    *longer, shortest = _LENGTHS
+    for length in longer:
+        with contextlib.suppress(ValueError):  # its episodes are shorter
+            return explore(env, list(range(_RECORDED)), length, lambda: None).frames
+    return explore(env, list(range(_RECORDED)), shortest, lambda: None).frames
 
 
 def _small(frames: np.ndarray) -> np.ndarray:

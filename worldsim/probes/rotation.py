@@ -20,8 +20,8 @@ Axis = Literal["yaw", "pitch"]
 
 REACH = 14.0  # degrees a tick that the search covers to either side; the camera's limit is 10
 _FINE = 0.25
-_CLIP = np.float32(0.12)  # differences count up to here (white is 1): what moves by itself or comes into view decides nothing
-_CHUNK = 96  # pairs at a time, for the memory
+# Differences count up to here (white is 1): what moves by itself or comes into view decides nothing.
+_CLIP = np.float32(0.12)
 _GREY = np.array([0.299, 0.587, 0.114], np.float32) / 255
 _SLOPE = math.tan(math.radians(FOV_DEGREES / 2))  # of the ray through the upper edge of the picture
 
@@ -32,22 +32,17 @@ def measured_turns(before: np.ndarray, after: np.ndarray, pitch: np.ndarray, axi
     pitch: degrees (pairs,) by which the view in `before` looks down. axis: "yaw" (positive: to the right) or "pitch"
     (positive: down); the other angle is taken to be the same in both.
     """
-    parts = [slice(first, first + _CHUNK) for first in range(0, len(before), _CHUNK)]
-    return np.concatenate([_search(before[part], after[part], pitch[part], axis) for part in parts])
-
-
-def _search(before: np.ndarray, after: np.ndarray, pitch: np.ndarray, axis: Axis) -> np.ndarray:
     first, second = (frames @ _GREY for frames in (before, after))
     tilt = torch.from_numpy(np.asarray(pitch, np.float32))
     scene = scene_mask(before.shape[1], before.shape[2]).numpy()
 
     def misfits(candidates: Tensor, stride: int = 1) -> Tensor:
-        """The errors (count, pairs) of candidate angles (count, pairs), by every `stride`th pixel of rows and columns."""
+        """The errors (count, pairs) of candidate angles (count, pairs)."""
         turns = torch.stack([_rotation(tilt, angles, axis) for angles in candidates])
         return torch.from_numpy(_misfits(first, second, scene, turns.numpy(), stride))
 
     coarse = torch.arange(-REACH, REACH + 1)[:, None].expand(-1, len(first))
-    place = misfits(coarse, 2).argmin(0)
+    place = misfits(coarse, 2).argmin(0)  # a quarter of the pixels tells whole degrees apart
     centre = coarse.gather(0, place[None])[0]
     fine = centre + torch.arange(-5, 6)[:, None] * _FINE
     errors = misfits(fine)
@@ -68,13 +63,12 @@ def scene_mask(height: int, width: int) -> Tensor:
 
 
 @njit(cache=True, fastmath=True)
-def _misfits(
-    first: np.ndarray, second: np.ndarray, scene: np.ndarray, turns: np.ndarray, stride: int
-) -> np.ndarray:
+def _misfits(first: np.ndarray, second: np.ndarray, scene: np.ndarray, turns: np.ndarray, stride: int) -> np.ndarray:
     """Mean clipped difference float32 (count, pairs) between `second` and `first` as it would look after a turn.
 
     Pictures in grey float32 (pairs, H, W), the mask of the scene (H, W), and `turns` (count, pairs, 3, 3), see
-    `_rotation`. The mask travels with the picture, so that the hand is left out where it stood as well as where it stands.
+    `_rotation`, by every `stride`th pixel of rows and columns. The mask travels with the picture, so that the hand is
+    left out where it stood as well as where it stands.
     """
     count, pairs = turns.shape[:2]
     height, width = scene.shape
@@ -87,7 +81,7 @@ def _misfits(
         edge[1:-1, 1:-1] = first[pair]
         for number in range(count):
             turn = turns[number, pair]
-            total, weight = np.float32(0), np.float32(0)
+            total, weight = np.float32(0), 0
             for row in range(0, height, stride):
                 up = (0.5 * (height - 1) - row) * unit
                 for column in range(0, width, stride):
@@ -105,7 +99,7 @@ def _misfits(
                         difference = abs(_between(edge, i, j, a, b) - second[pair, row, column])
                         total += min(difference, _CLIP)
                         weight += 1
-            errors[number, pair] = total / max(weight, 1)
+            errors[number, pair] = total / np.float32(max(weight, 1))
     return errors
 
 

@@ -23,10 +23,12 @@ _READ = (0.1, 0.15)  # the truth is read right within this share of the angle, a
 def turning(twin: StandingTwin, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
     """Turn the simulator and the World alike and compare; returns raw angles and their summary, by axis.
 
-    earlier: what this returned at the same places, whose true angles need not be read again.
+    earlier: what this returned at the same places, whose true angles need not be read again; ValueError if at others.
     """
     pitch = np.array([place.pitch for place in twin.starts])
     report: dict[str, Any] = {"rates": list(RATES), "ticks": TICKS, "seeds": [place.seed for place in twin.starts]}
+    if earlier is not None and earlier["seeds"] != report["seeds"]:
+        raise ValueError("these are other places than those of the earlier report")
     for axis in AXES:
         angles: dict[str, list[np.ndarray]] = {"truth": [], "world": []}
         for rate in RATES:

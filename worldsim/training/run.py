@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -172,8 +173,8 @@ def _check_aims(recipe: Recipe, action: dict[str, Any]) -> None:
     place = action["kind"] == "box" and np.shape(action["low"]) == (2,)
     if recipe.dynamics.aims and not (place and np.isfinite([action["low"], action["high"]]).all()):
         raise ValueError(
-            "aims is for actions that name a place in the picture, a Box of two numbers (to the right and down, from one "
-            "edge at its low to the other at its high): leave it out"
+            "aims is for actions that name a place in the picture, a Box of two numbers (to the right and down, from "
+            "one edge at its low to the other at its high): leave it out"
         )
 
 
