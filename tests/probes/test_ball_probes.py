@@ -40,7 +40,7 @@ def test_the_simulator_itself_passes_and_who_learned_nothing_does_not(kind: type
     entry = _entry(probe, outcome)
     assert entry["passed"] is True
     if probe.better == "low" and probe.unit != "share":
-        assert entry["mean"] < 0.02  # of a box side, a box side a second, or a share: a floor to stand on
+        assert entry["value"] < 0.02  # of a box side, a box side a second, or a share: a floor to stand on
 
 
 @pytest.mark.parametrize("kind", [p for p in PROBES if issubclass(p, Unseen)], ids=lambda kind: kind.name)

@@ -37,7 +37,7 @@ def test_the_simulator_itself_passes_and_an_untrained_world_does_not(kind: type[
     outcome.values["World"] = outcome.values["simulator"]
     entry = _entry(probe, outcome)
     assert entry["passed"] is (not probe.sure)  # four of four are not enough to be sure of nine in ten
-    assert entry["mean"] == pytest.approx(1) if probe.unit == "share" else True
+    assert entry["value"] == pytest.approx(1) if probe.unit == "share" else True
 
 
 def test_who_is_told_the_opposite_turns_the_other_way(lab: Lab) -> None:

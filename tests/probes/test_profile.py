@@ -69,14 +69,14 @@ def test_a_run_leaves_figures_trials_and_a_page_and_a_crash_costs_only_itself(wo
     fine, broken = report["probes"]
     assert json.loads((out / "profile.json").read_text()) == report
     assert fine["n"] == 3
-    assert fine["low"] <= fine["mean"] <= fine["high"]
-    assert fine["simulator"] == 0
-    assert fine["passed"] is (fine["mean"] <= 1)
+    assert fine["low"] <= fine["value"] <= fine["high"]
+    assert (fine["floor"], fine["ceiling"]) == (0, None)
+    assert fine["passed"] is (fine["value"] <= 1)
     assert set(fine["controls"]) == {"copy last frame", "nearest recorded", "untrained"}
     assert broken["error"].startswith("IndexError")
     trials = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
     of_world = [trial["value"] for trial in trials if trial["who"] == "World"]
-    assert np.mean(of_world) == pytest.approx(fine["mean"])
+    assert np.mean(of_world) == pytest.approx(fine["value"])
     page = (out / "profile.html").read_text()
     assert page.count("<video") == 3
     assert "IndexError" in page
@@ -104,8 +104,8 @@ def test_two_worlds_are_compared_start_by_start(world_dir: Path, own: Path, ball
         str(world_dir.parent / "other"), only=["brightness"], files=[own], starts=3, out=second, against=first
     )
     other = report["probes"][0]
-    assert other["change"]["mean"] == pytest.approx(other["mean"] - one["mean"])
-    assert other["change"]["low"] <= other["change"]["mean"] <= other["change"]["high"]
+    assert other["change"]["value"] == pytest.approx(other["value"] - one["value"])
+    assert other["change"]["low"] <= other["change"]["value"] <= other["change"]["high"]
     assert "change" in profile_table.table(report).splitlines()[1]
     with pytest.raises(ValueError, match=r"had other starts \(starts: 3 there, 4 now\)"):
         profiles.profile(str(world_dir), only=["brightness"], files=[own], starts=4, out=second, against=first)
@@ -163,7 +163,7 @@ def test_figures_of_all_starts_together_have_the_interval_of_the_draws() -> None
     found = Outcome({"World": draws, "simulator": np.ones(1001)}, drawn=32)
     entry = profiles._entry(Near(), found)
     assert entry["n"] == 32
-    assert (entry["mean"], entry["low"], entry["high"]) == pytest.approx((1.5, 1.025, 1.975), abs=0.01)
+    assert (entry["value"], entry["low"], entry["high"]) == pytest.approx((1.5, 1.025, 1.975), abs=0.01)
     assert profiles._change(found, draws - 0.25) == pytest.approx((0.25, 0.25, 0.25))
 
 

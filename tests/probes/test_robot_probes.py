@@ -81,7 +81,7 @@ def test_the_simulator_itself_passes_and_who_learned_nothing_does_not(simulator:
     assert entry["passed"] is True
     if probe.better == "low":
         # A floor to stand on: a pixel and a half of 64 of the worst of all boxes, or a share of what is true.
-        assert entry["mean"] < (0.024 if probe.unit == "scene widths" else 0.15)
+        assert entry["value"] < (0.024 if probe.unit == "scene widths" else 0.15)
 
 
 def cases_of(probe: RobotProbe, lab: Lab) -> Cases:

@@ -136,7 +136,7 @@ def profile(
                 for number, (entry, outcome) in runs:
                     name = probes[number].name
                     if outcome is not None and len(before.get(name, ())) == len(outcome.values["World"]):
-                        entry["change"] = plain(_change(outcome, before[name]))
+                        entry["change"] = plain(_value(_change(outcome, before[name])))
                     done[number] = entry, outcome
                     in_order = [done[one] for one in sorted(done)]
                     report["probes"] = [entry for entry, _ in in_order]
@@ -253,18 +253,24 @@ def _entry(probe: Probe, outcome: Outcome) -> dict[str, Any]:
     return {
         "name": probe.name, "question": probe.question, "unit": probe.unit, "better": probe.better,
         "chance": probe.chance, "gate": probe.gate,
-        **means["World"]._asdict(),
+        **_value(means["World"]),
         "n": outcome.drawn or len(values["World"]),
         "unread": unread["World"],
-        "simulator": simulator,
+        # What can be read off true frames: the least error, or the most that can be right.
+        "floor": simulator if probe.better == "low" else None,
+        "ceiling": None if probe.better == "low" else simulator,
         "line": [low, high],
         "passed": passes("World") if bounded else None,
         # A probe that one passes who has learned nothing says nothing.
         "void": [who for who in others if bounded and passes(who)],
-        "controls": {who: mean for who, mean in means.items() if who not in ("World", "simulator")},
+        "controls": {who: _value(mean) for who, mean in means.items() if who not in ("World", "simulator")},
         "plot": None if outcome.plot is None else asdict(outcome.plot),
         "note": outcome.note,
     }  # fmt: skip
+
+
+def _value(interval: Interval) -> dict[str, float]:
+    return {"value": interval.mean, "low": interval.low, "high": interval.high}
 
 
 def _change(outcome: Outcome, before: np.ndarray) -> Interval:

@@ -11,7 +11,7 @@ import numpy as np
 from worldsim.probes.page import film, plot, write_document
 from worldsim.probes.plots import draw_plot
 from worldsim.probes.probe import Outcome
-from worldsim.probes.profile_table import line_in_words, table
+from worldsim.probes.profile_table import line_in_words, of_simulator, table
 
 _SIGNS = {True: ("passed", "reached"), False: ("missed", "missed"), None: ("reported", "")}
 
@@ -36,8 +36,8 @@ def _card(entry: dict[str, Any], outcome: Outcome | None) -> str:
     facts = f"{word}; passes: {line_in_words(entry)}; {entry['n']} starts; {entry['unit']}"
     if entry["void"]:
         facts += f"; void, because it is passed by {', '.join(entry['void'])}"
-    if entry.get("change", {}).get("mean") is not None:
-        facts += "; against the earlier run {mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**entry["change"])
+    if entry.get("change", {}).get("value") is not None:
+        facts += "; against the earlier run {value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**entry["change"])
     parts = [head, f"<p class='{kind}'>{escape(facts)}</p>"]
     parts += [f"<p>{escape(entry['note'])}</p>"] * bool(entry["note"])
     parts.append(plot(_values, entry))
@@ -58,14 +58,14 @@ def _beside(truth: np.ndarray, shown: np.ndarray) -> np.ndarray:
 def _values(figure: Any, entry: dict[str, Any]) -> None:
     """The World's value among those of the simulator and the baselines, with the values that pass and chance."""
     axes = figure.subplots()
-    means = {"World": entry} | entry["controls"]
-    known = {name: mean for name, mean in means.items() if mean["mean"] is not None}
-    for row, mean in enumerate(known.values()):
+    values = {"World": entry} | entry["controls"]
+    known = {name: of for name, of in values.items() if of["value"] is not None}
+    for row, of in enumerate(known.values()):
         # A figure of all starts together may lie outside of what most draws of them give.
-        reach = [[max(mean["mean"] - mean["low"], 0)], [max(mean["high"] - mean["mean"], 0)]]
-        axes.errorbar([mean["mean"]], [row], xerr=reach, fmt="o", capsize=3, color="C0" if row == 0 else "grey")
-    if entry["simulator"] is not None:
-        axes.axvline(entry["simulator"], color="C2", label="simulator")
+        reach = [[max(of["value"] - of["low"], 0)], [max(of["high"] - of["value"], 0)]]
+        axes.errorbar([of["value"]], [row], xerr=reach, fmt="o", capsize=3, color="C0" if row == 0 else "grey")
+    if of_simulator(entry) is not None:
+        axes.axvline(of_simulator(entry), color="C2", label="simulator")
     if entry["chance"] is not None:
         axes.axvline(entry["chance"], color="C3", linestyle=":", label="chance")
     low, high = entry["line"]

@@ -27,19 +27,24 @@ def _row(entry: dict[str, Any]) -> list[str]:
         verdict = f"void: passed by {', '.join(entry['void'])}"
     if entry["unread"]:
         verdict = f"{verdict} ({entry['unread']:.0%} not readable)".strip()
-    simulator = "-" if entry["simulator"] is None else _number(entry["simulator"])
+    simulator = "-" if of_simulator(entry) is None else _number(of_simulator(entry))
     name = f"{entry['name']} ({entry['unit']})"
     return [name, _with_interval(entry), line_in_words(entry), simulator, best_baseline(entry), verdict]
 
 
 def _with_interval(value: dict[str, Any] | None) -> str:
-    if value is None or value["mean"] is None:
+    if value is None or value["value"] is None:
         return "-"
-    return "{} [{}, {}]".format(*(_number(value[part]) for part in ("mean", "low", "high")))
+    return "{} [{}, {}]".format(*(_number(value[part]) for part in ("value", "low", "high")))
 
 
 def _number(value: float) -> str:
     return f"{round(value, 3) + 0:.3f}"  # no minus before a zero
+
+
+def of_simulator(entry: dict[str, Any]) -> Any:
+    """The value of the simulator's own frames, the floor or the ceiling; None without."""
+    return entry["ceiling"] if entry["floor"] is None else entry["floor"]
 
 
 def line_in_words(entry: dict[str, Any]) -> str:
@@ -56,7 +61,7 @@ def line_in_words(entry: dict[str, Any]) -> str:
 
 def best_baseline(entry: dict[str, Any]) -> str:
     """The baseline that comes nearest to being right, with its value."""
-    known = {name: mean["mean"] for name, mean in entry["controls"].items() if mean["mean"] is not None}
+    known = {name: of["value"] for name, of in entry["controls"].items() if of["value"] is not None}
     if not known:
         return "-"
     sign = {"low": lambda x: x, "high": lambda x: -x, "near 1": lambda x: abs(x - 1)}[entry["better"]]
