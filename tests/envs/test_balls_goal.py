@@ -85,6 +85,7 @@ def test_who_seeks_arrives_more_often_than_who_pushes_at_random() -> None:
     assert arrived["random"] + 3 <= arrived["seeking"] < 30, "that it misses is to be seen too"
 
 
-def test_a_policy_for_it_is_refused_elsewhere() -> None:
-    with pytest.raises(ValueError, match="scripted and seeking are for worldsim/BallsGoalSim-v0"):
-        make_policy("scripted", gym.make("worldsim/BallsSim-v0"), np.random.default_rng(0))
+@pytest.mark.parametrize("policy", ["scripted", "seeking"])
+def test_a_policy_for_it_is_refused_elsewhere(policy: str) -> None:
+    with pytest.raises(ValueError, match=f"the policy '{policy}' is for worldsim/BallsGoalSim-v0"):
+        make_policy(policy, gym.make("worldsim/BallsSim-v0"), np.random.default_rng(0))
